@@ -1,0 +1,82 @@
+// zone: native
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "plan/launch_plan.h"
+
+// From a plan to a process. A library without a loop: every function here may block and is called
+// by a hand (or by a one-shot process). Nothing is attached in the caller's mount namespace that
+// outlives the call.
+namespace caisson::launch {
+
+// A group of a container or of an exec: one folder per hierarchy, opened.
+// v2: one; hybrid and v1: the cgroup2 folder first where it exists, then each v1 hierarchy in use.
+struct Cgroup {
+  std::string name;                // path below the runtime's own cgroup: "c12", "c12/e3", …
+  std::vector<UniqueFd> folders;   // O_PATH folders, same order as CgroupTree::hierarchies
+};
+
+struct Hierarchy {
+  UniqueFd folder;  // the runtime's own cgroup in this hierarchy
+  bool v2 = false;
+};
+
+// What a hand knows for its whole life.
+struct Host {
+  UniqueFd store;    // the store's folder, attached in the caller's mount namespace
+  UniqueFd proc;     // a procfs of the supervisor's pid namespace
+  std::vector<Hierarchy> hierarchies;  // empty: no cgroups may be made (rootless, not delegated)
+  bool rootless = false;
+};
+
+// What is prepared for one start. Absent members are made by Launch itself, on the path.
+struct Prepared {
+  UniqueFd rootfs;       // detached overlay mount
+  UniqueFd net;          // network namespace with lo up
+  UniqueFd dev;          // detached /dev tmpfs, if that pays
+  std::vector<UniqueFd> bind_sources;  // detached mounts, one per bind/overlay item, in plan order
+};
+
+struct Started {
+  pid_t pid = -1;          // in the caller's pid namespace
+  UniqueFd pidfd;
+  UniqueFd report;         // read end: a Failure (12 bytes) or end-of-file at exec
+  UniqueFd gate;           // write end: one byte lets the child go on past kAwaitStart; unused if !gated
+  UniqueFd mount_namespace;  // keeps the teardown of its mounts off the path; drop it in a hand
+};
+
+// ---- prepared parts, each usable alone -----------------------------------------------------
+[[nodiscard]] Result<UniqueFd> MakeNetNamespace();                      // new, lo up; caller unchanged
+[[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
+                                           int upper_parent_fd, std::string* kernel_log);
+[[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name);
+// Kills what is in it (and below), waits until empty, removes it. Absent is success.
+[[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);
+[[nodiscard]] Result<> KillCgroup(const Host& host, const std::string& name);
+// Makes upper/ and work/ in `folder_fd` where they are missing.
+[[nodiscard]] Result<> MakeScratch(int folder_fd);
+// Detached copy of the mount at a host path, by the hand that stayed in the host's namespace.
+[[nodiscard]] Result<UniqueFd> OpenBindSource(const MountItem& mount);
+
+// ---- the two ways into a container ---------------------------------------------------------
+// `stdio` are three borrowed descriptors (-1: /dev/null of the container). The new process's parent
+// is the caller's parent when `parent` is kSupervisor (CLONE_PARENT), else the caller.
+enum class Parent { kCaller, kSupervisor };
+
+[[nodiscard]] Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepared,
+                                     const Cgroup& cgroup, const int stdio[3], Parent parent,
+                                     std::string* kernel_log);
+
+// `init` is a pidfd of the container's pid 1. With no cgroup the process is put under a subreaper
+// that kills its descendants when asked (SIGTERM to the returned pid).
+[[nodiscard]] Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd,
+                                   const Cgroup* cgroup, const int stdio[3], Parent parent);
+
+}  // namespace caisson::launch

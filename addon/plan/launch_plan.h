@@ -1,0 +1,124 @@
+// zone: native (the structs are read in the child zone)
+#pragma once
+
+#include <linux/filter.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/failure.h"
+#include "plan/protocol.h"
+
+// The launch plan: what a request says, as flat structs in one arena. Made by ParseLaunch /
+// ParseExec (plan/parse.h), completed by launch/ with descriptors, then only read: by the child
+// too, so there is nothing here but numbers and pointers into the arena.
+namespace caisson {
+
+template <typename T>
+struct List {
+  const T* items = nullptr;
+  uint32_t count = 0;
+  const T* begin() const noexcept { return items; }
+  const T* end() const noexcept { return items + count; }
+};
+
+struct MountItem {
+  protocol::MountKind kind = protocol::MountKind::kBind;
+  const char* target = nullptr;   // absolute, in the container
+  const char* source = nullptr;   // host path, or null
+  const char* scratch = nullptr;  // overlay: folder for upper/ and work/
+  List<const char*> data;         // fsconfig options
+  uint64_t attr = 0;              // MOUNT_ATTR_*
+  uint64_t propagation = 0;       // MS_*
+  bool recursive = true;
+  bool attr_recursive = false;
+};
+
+struct FileItem {
+  const char* path = nullptr;
+  const uint8_t* content = nullptr;
+  uint32_t bytes = 0;
+  mode_t mode = 0644;
+};
+
+struct SysctlItem {
+  const char* key = nullptr;  // dotted or slashed, as in OCI: "net.ipv4.ip_forward"
+  const char* value = nullptr;
+};
+
+struct DeviceItem {
+  const char* path = nullptr;
+  mode_t kind_and_mode = 0;
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+struct RlimitItem {
+  int kind = 0;
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+
+struct Capabilities {
+  uint64_t bounding = 0;
+  uint64_t effective = 0;
+  uint64_t permitted = 0;
+  uint64_t inheritable = 0;
+  uint64_t ambient = 0;
+};
+
+struct ProcessPlan {
+  const char* const* argv = nullptr;  // null-terminated; at least one
+  const char** envp = nullptr;        // null-terminated; one free slot before the end for HOME
+  uint32_t envc = 0;
+  List<const char*> exec_candidates;  // where to look for argv[0]: by PATH, or argv[0] itself
+  const char* cwd = "/";
+  const char* user = "";
+  List<const char*> add_groups;
+  Capabilities caps;
+  List<RlimitItem> rlimits;
+  List<sock_filter> seccomp;
+  mode_t umask = 0022;
+  int32_t oom_score_adj = 0;
+  bool set_oom_score_adj = false;
+  bool no_new_privileges = false;
+  bool terminal = false;
+  bool set_home = false;
+  protocol::StdioKind stdio[3] = {};
+};
+
+struct LogPlan {
+  const char* path = nullptr;  // store-relative; null: no log
+  uint64_t max_bytes = 0;
+  uint32_t files = 0;
+};
+
+struct LaunchPlan {
+  const char* folder = nullptr;       // store-relative container folder; null: a scratch slot
+  List<const char*> layers;           // store-relative, lowest first
+  const char* cgroup_name = nullptr;  // null: one of the supervisor's
+  const char* hostname = nullptr;
+  uint64_t namespaces = 0;  // CLONE_NEW*
+  uint64_t timeout_ms = 0;  // 0: none
+  List<MountItem> mounts;
+  List<FileItem> files;
+  List<const char*> masked_paths;
+  List<const char*> read_only_paths;
+  List<SysctlItem> sysctls;
+  List<DeviceItem> devices;
+  LogPlan log;
+  bool read_only_root = false;
+  bool want_started = false;
+  bool warm_pool = false;
+  ProcessPlan process;
+};
+
+struct ExecPlan {
+  uint32_t container = 0;  // id of the running Launch
+  uint64_t timeout_ms = 0;
+  bool want_started = false;
+  ProcessPlan process;
+};
+
+}  // namespace caisson

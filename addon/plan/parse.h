@@ -1,0 +1,22 @@
+// zone: native
+#pragma once
+
+#include "base/arena.h"
+#include "base/fields.h"
+#include "base/result.h"
+#include "plan/launch_plan.h"
+
+namespace caisson {
+
+// Turns the body of a Launch (an Exec) into a plan whose every pointer lies in `arena`. Nothing of
+// `body` is referenced afterwards. Strict: an unknown or repeated single tag, a value out of range,
+// a relative path, an empty argv, a string with NUL, counts beyond the limits below are
+// Failure{kParse, EINVAL or E2BIG, index = the tag}. Never reads outside `body` (fuzzed).
+[[nodiscard]] Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena);
+[[nodiscard]] Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena);
+
+constexpr uint32_t kMaxLayers = 500;
+constexpr uint32_t kMaxMounts = 4096;
+constexpr uint32_t kMaxStrings = 1 << 20;
+
+}  // namespace caisson
