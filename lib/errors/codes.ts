@@ -20,6 +20,7 @@ export interface KernelFailure {
 export interface ErrorDetails {
   // asking
   ERR_INVALID_ARGUMENT: { readonly option: string; readonly reason: string };
+  /** `since`: what brings it, for example `'version 0.2'`; absent when nothing will. */
   ERR_UNSUPPORTED: { readonly what: string; readonly since?: string; readonly reason?: string };
 
   // runtime
@@ -106,7 +107,7 @@ export const MESSAGES: Text = {
   ERR_UNSUPPORTED: (d) =>
     `${d.what} is not supported` +
     (d.reason === undefined ? '' : `: ${d.reason}`) +
-    (d.since === undefined ? '' : `; it comes with version ${d.since}`),
+    (d.since === undefined ? '' : `; it comes with ${d.since}`),
 
   ERR_RUNTIME_CLOSED: (d) => `cannot ${d.action}: the runtime is closed`,
   ERR_NATIVE_MISSING: (d) =>
