@@ -1,0 +1,187 @@
+import { getSystemErrorMap, getSystemErrorName } from 'node:util';
+import { CaissonError, type KernelFailure } from '../errors/index.js';
+import { Tag } from './protocol.js';
+import { STEPS, type StepName } from './steps.js';
+import type { FieldReader } from './wire.js';
+
+/** A Failed message: which step, which errno, which item of the plan. */
+export interface Failed {
+  readonly step: StepName;
+  readonly syscall: string;
+  /** Positive, as in errno.h. */
+  readonly errno: number;
+  readonly index: number;
+  readonly detail: string | undefined;
+}
+
+/** What the caller knows about a failed request, so that the error can say it. */
+export interface FailureContext {
+  /** What was being done, as in `cannot <action>`. */
+  readonly action: string;
+  /** The container's name, where it is about one. */
+  readonly container?: string;
+  readonly argv0?: string;
+  /** The PATH that was searched for a plain name. */
+  readonly searched?: string;
+  readonly user?: string;
+  /** The path (or name) that item `index` of the plan is about. */
+  readonly pathOf?: (step: StepName, index: number) => string | undefined;
+}
+
+export function readFailed(fields: FieldReader): Failed {
+  const step = STEPS[fields.number(Tag.step) ?? 0] ?? STEPS[0];
+  return {
+    step: step.name,
+    syscall: step.syscall,
+    errno: fields.number(Tag.errno) ?? 0,
+    index: fields.number(Tag.index) ?? 0,
+    detail: fields.string(Tag.detail) || undefined,
+  };
+}
+
+/** Steps that write to the store: there, no space left means the store is full. */
+const WRITES_TO_STORE: ReadonlySet<StepName> = new Set<StepName>([
+  'store',
+  'journal',
+  'scratchFolder',
+  'overlay',
+  'mountTarget',
+  'workdir',
+  'log',
+  'import',
+  'importTarget',
+  'importCopy',
+  'importAttributes',
+]);
+
+const ABOUT_USERS: ReadonlySet<StepName> = new Set<StepName>(['user', 'groups']);
+
+/** The error a user sees for a Failed message. */
+export function failureToError(failed: Failed, context: FailureContext): CaissonError {
+  const name = errnoName(failed.errno);
+  const path = context.pathOf?.(failed.step, failed.index);
+  const cause = systemError(failed.errno, failed.syscall, path);
+  const command = context.argv0 ?? '';
+
+  if (failed.step === 'handLost') {
+    return new CaissonError('ERR_HAND_LOST', { action: context.action }, { cause });
+  }
+  if (failed.step === 'notRunning') {
+    const details = { container: context.container ?? '', action: context.action, state: 'exited' };
+    return new CaissonError('ERR_CONTAINER_NOT_RUNNING', details, { cause });
+  }
+  if (failed.step === 'protocol' || failed.step === 'parse') {
+    const field = Object.entries(Tag).find(([, tag]) => tag === failed.index)?.[0];
+    const reason = [failed.step, name, failed.detail ?? field].filter(Boolean).join(' ');
+    return new CaissonError('ERR_REQUEST_REFUSED', { reason }, { cause });
+  }
+  if (failed.step === 'findExecutable' || failed.step === 'exec') {
+    const error = commandError(failed, name, command, context.searched ?? '', cause);
+    if (error !== undefined) return error;
+  }
+  if (ABOUT_USERS.has(failed.step) && (name === 'ENOENT' || name === 'EINVAL')) {
+    const details = {
+      user: context.user ?? '',
+      ...(failed.detail === undefined ? {} : { reason: failed.detail }),
+    };
+    return new CaissonError('ERR_USER_NOT_FOUND', details, { cause });
+  }
+  if ((name === 'ENOSPC' || name === 'EDQUOT') && WRITES_TO_STORE.has(failed.step)) {
+    return new CaissonError('ERR_STORE_FULL', { path: path ?? '', errno: name }, { cause });
+  }
+  return new CaissonError('ERR_LAUNCH_FAILED', kernelFailure(failed, path), {
+    cause,
+    ...hintOf(failed, name),
+  });
+}
+
+/** The details of any kernel failure. */
+export function kernelFailure(failed: Failed, path: string | undefined): KernelFailure {
+  return {
+    step: failed.step,
+    errno: errnoName(failed.errno),
+    syscall: failed.syscall,
+    index: failed.index,
+    ...(path === undefined ? {} : { path }),
+    ...(failed.detail === undefined ? {} : { detail: failed.detail }),
+  };
+}
+
+function commandError(
+  failed: Failed,
+  name: string,
+  command: string,
+  searched: string,
+  cause: Error,
+): CaissonError | undefined {
+  switch (name) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      // The file was found before: what is missing is what the file itself names.
+      if (failed.step === 'exec') {
+        return new CaissonError('ERR_INTERPRETER_NOT_FOUND', { command }, { cause });
+      }
+      return new CaissonError(
+        'ERR_COMMAND_NOT_FOUND',
+        { command, searched: command.includes('/') ? '' : searched },
+        { cause },
+      );
+    case 'EACCES':
+    case 'EPERM':
+    case 'EISDIR':
+      return new CaissonError('ERR_COMMAND_NOT_EXECUTABLE', { command, errno: name }, { cause });
+    case 'ENOEXEC':
+    case 'ELIBBAD':
+      return new CaissonError('ERR_EXEC_FORMAT', { command }, { cause });
+    default:
+      return undefined;
+  }
+}
+
+function hintOf(failed: Failed, errno: string): { hint?: string } {
+  if (failed.step === 'overlay') {
+    return {
+      hint:
+        'The file system of the store may not carry an overlay (another overlay, NFS, or no user ' +
+        'xattrs for an ordinary user): give Runtime.open() a `root` on ext4, xfs, btrfs or tmpfs.',
+    };
+  }
+  if (failed.step === 'bindSource' && errno === 'ENOENT') {
+    return { hint: 'The source of a bind mount must exist on this machine.' };
+  }
+  if (errno === 'ENOSPC' || errno === 'EUSERS') {
+    return { hint: 'A limit below /proc/sys/user (max_*_namespaces) was reached.' };
+  }
+  if (errno === 'E2BIG') {
+    return {
+      hint: 'execve(2) takes at most 128 KiB a string, and argv and env must fit the stack limit.',
+    };
+  }
+  if (errno === 'EPERM' || errno === 'ENOSYS') {
+    return { hint: 'Runtime.check() says what this machine forbids or lacks.' };
+  }
+  return {};
+}
+
+/** `'EPERM'` for 1; a number nobody knows stays a number. */
+export function errnoName(errno: number): string {
+  if (errno <= 0) return `errno ${errno}`;
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}
+
+/** An error as Node's own fs makes them: `code`, `errno` (negative), `syscall`, `path`. */
+export function systemError(errno: number, syscall: string, path?: string): NodeJS.ErrnoException {
+  const code = errnoName(errno);
+  const text = getSystemErrorMap().get(-errno)?.[1] ?? 'unknown error';
+  const about = path === undefined ? '' : ` ${JSON.stringify(path)}`;
+  const error: NodeJS.ErrnoException = new Error(`${code}: ${text}, ${syscall}${about}`);
+  error.code = code;
+  error.errno = -errno;
+  error.syscall = syscall;
+  if (path !== undefined) error.path = path;
+  return error;
+}

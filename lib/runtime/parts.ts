@@ -1,0 +1,50 @@
+import type { CgroupMode } from '../native/protocol.js';
+import type { Supervisor } from './supervisor.js';
+
+export type Mode = 'root' | 'rootless';
+
+/**
+ * What the nouns need of a Runtime, as plain values and seams: images, containers, networks and
+ * volumes are built on this and never on the class.
+ */
+export interface RuntimeParts {
+  /** Sixteen hexadecimal digits, new for each Runtime. */
+  readonly id: string;
+  /** Absolute path of the store. */
+  readonly root: string;
+  /** Absolute path of the run folder, which holds `<id>/journal`. */
+  readonly runDir: string;
+  readonly mode: Mode;
+  readonly cgroupMode: CgroupMode;
+  readonly supervisor: Supervisor;
+  /** `'none'`: every container would be detached. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Throws ERR_RUNTIME_CLOSED once `close` was called. */
+  assertOpen(action: string): void;
+  /** Work that goes on behind a resolved promise; `close` awaits it. */
+  background(work: Promise<unknown>): void;
+  /** A place for each noun's own state, made on first use. */
+  slot<T>(key: symbol, make: () => T): T;
+  /** Told to everybody who iterates `Runtime.events`. */
+  emit(event: RuntimeEvent): void;
+  /** Run by `close`, last added first, before the supervisor ends. */
+  onClose(undo: () => Promise<void>): void;
+}
+
+export type RuntimeEventName =
+  | 'container.create'
+  | 'container.start'
+  | 'container.exit'
+  | 'container.remove'
+  | 'image.import'
+  | 'image.remove'
+  | 'close';
+
+export interface RuntimeEvent {
+  readonly type: RuntimeEventName;
+  /** Id of the container or image it is about; of the Runtime for `close`. */
+  readonly id: string;
+  readonly name?: string;
+  readonly time: Date;
+  readonly attributes?: Readonly<Record<string, string>>;
+}

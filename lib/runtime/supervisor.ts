@@ -1,0 +1,288 @@
+import { CaissonError, throwIfAborted } from '../errors/index.js';
+import {
+  failureToError,
+  kernelFailure,
+  readFailed,
+  type FailureContext,
+} from '../native/failure.js';
+import { PROTOCOL_VERSION, Tag, Type, type CgroupMode } from '../native/protocol.js';
+import type { Binding, Channel } from '../native/types.js';
+import { FieldReader, FieldWriter } from '../native/wire.js';
+import { lostExit, readExit, type RawExit } from './raw-exit.js';
+
+export interface SupervisorOptions {
+  readonly binding: Binding;
+  /** Absolute path of the executable. */
+  readonly executable: string;
+  readonly args: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What the supervisor said of itself in its Welcome. */
+export interface SupervisorFacts {
+  readonly cgroupMode: CgroupMode;
+  readonly supervisorPid: number;
+  readonly bootstrapPid: number;
+  readonly handPids: readonly number[];
+}
+
+/** What a `launch` is told, in this order; `failed` comes instead of the other two. */
+export interface LaunchEvents {
+  /** exec has happened; the host's pid, or -1 when the process has been reaped already. */
+  started?(pid: number): void;
+  exited(exit: RawExit): void;
+  failed(error: CaissonError): void;
+}
+
+export interface Collected {
+  readonly exit: RawExit;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  readonly truncated: boolean;
+}
+
+interface Entry {
+  /** Any message of this id; `body` is null when the channel has closed. */
+  message(type: number, body: Uint8Array | null, pidfd: number): void;
+}
+
+/**
+ * The program's side of the channel: gives out ids, brings each answer to who waits for it, and
+ * ends every wait when the supervisor is gone. One per Runtime.
+ */
+export class Supervisor {
+  readonly #binding: Binding;
+  readonly #channel: Channel;
+  readonly #entries = new Map<number, Entry>();
+  readonly #gone: Promise<void>;
+  #markGone!: () => void;
+  #lastId = 0;
+  #lost: CaissonError<'ERR_SUPERVISOR_LOST'> | undefined;
+  #closing: Promise<void> | undefined;
+  facts!: SupervisorFacts;
+
+  constructor(options: SupervisorOptions) {
+    this.#binding = options.binding;
+    this.#gone = new Promise((resolve) => (this.#markGone = resolve));
+    this.#channel = new options.binding.Channel({
+      supervisor: options.executable,
+      args: options.args,
+      onMessage: (type, id, body, fds) => this.#receive(type, id, body, fds),
+      onClose: ({ exitCode, signal }) => this.#end(exitCode, signal),
+    });
+  }
+
+  /** Starts one and shakes hands. */
+  static async start(options: SupervisorOptions): Promise<Supervisor> {
+    throwIfAborted(options.signal);
+    const expected = options.binding.protocolVersion;
+    if (expected !== PROTOCOL_VERSION) {
+      throw new CaissonError('ERR_PROTOCOL_MISMATCH', {
+        expected: PROTOCOL_VERSION,
+        found: expected,
+      });
+    }
+    const supervisor = new Supervisor(options);
+    const stop = (): void => supervisor.#channel.close();
+    options.signal?.addEventListener('abort', stop, { once: true });
+    try {
+      await supervisor.#shakeHands();
+      throwIfAborted(options.signal);
+      return supervisor;
+    } catch (error) {
+      supervisor.#channel.close();
+      throwIfAborted(options.signal);
+      throw error;
+    } finally {
+      options.signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  async #shakeHands(): Promise<void> {
+    const hello = new FieldWriter(64).u64(Tag.version, PROTOCOL_VERSION).bytes();
+    const answer = await this.keepAlive(this.#ask(Type.hello, hello));
+    if (answer.type === Type.failed) {
+      const failed = readFailed(answer.fields);
+      throw new CaissonError('ERR_SUPERVISOR_START', kernelFailure(failed, failed.detail));
+    }
+    const found = answer.fields.number(Tag.version) ?? 0;
+    if (answer.type !== Type.welcome || found !== PROTOCOL_VERSION) {
+      throw new CaissonError('ERR_PROTOCOL_MISMATCH', { expected: PROTOCOL_VERSION, found });
+    }
+    this.facts = {
+      cgroupMode: (answer.fields.number(Tag.cgroupMode) ?? 0) as CgroupMode,
+      supervisorPid: answer.fields.number(Tag.supervisorPid) ?? -1,
+      bootstrapPid: answer.fields.number(Tag.bootstrapPid) ?? this.#channel.pid,
+      handPids: answer.fields.numbers(Tag.handPid),
+    };
+  }
+
+  /** Sends a request that is answered by Done, and returns what Done says. */
+  async request(type: Type, body: Uint8Array, context: FailureContext): Promise<FieldReader> {
+    const answer = await this.keepAlive(this.#ask(type, body));
+    if (answer.type === Type.failed) throw failureToError(readFailed(answer.fields), context);
+    return answer.fields;
+  }
+
+  /**
+   * Sends a Launch or an Exec whose streams are the caller's own. `fds` are closed here once they
+   * are on their way. Returns the id, which is what `signal`, `kill` and an Exec name it by.
+   */
+  launch(
+    type: typeof Type.launch | typeof Type.exec,
+    body: Uint8Array,
+    fds: readonly number[],
+    context: FailureContext,
+    events: LaunchEvents,
+  ): number {
+    const id = this.#nextId();
+    let started = false;
+    this.#entries.set(id, {
+      message: (answer, bytes, pidfd) => {
+        if (answer === Type.started) {
+          started = true;
+          events.started?.(pidfd < 0 ? -1 : this.#binding.pidOf(pidfd));
+          return;
+        }
+        this.#entries.delete(id);
+        if (bytes === null) {
+          if (started) events.exited(lostExit());
+          else events.failed(this.#lostError());
+        } else if (answer === Type.exited) {
+          events.exited(readExit(new FieldReader(bytes)));
+        } else {
+          events.failed(failureToError(readFailed(new FieldReader(bytes)), context));
+        }
+      },
+    });
+    this.#send(type, id, body, fds);
+    return id;
+  }
+
+  /**
+   * Sends a Launch or an Exec whose output is collected natively. The result rejects when it could
+   * not be started, or when the supervisor is lost before the end.
+   */
+  collect(
+    type: typeof Type.launch | typeof Type.exec,
+    body: Uint8Array,
+    input: Uint8Array | number | null,
+    maxOutputBytes: number,
+    context: FailureContext,
+  ): { readonly id: number; readonly result: Promise<Collected> } {
+    const id = this.#nextId();
+    const result = new Promise<Collected>((resolve, reject) => {
+      if (this.#lost !== undefined) throw this.#lost;
+      this.#channel.collect(
+        type,
+        id,
+        body,
+        input,
+        maxOutputBytes,
+        (answer, bytes, stdout, stderr, truncated) => {
+          if (answer === Type.exited) {
+            resolve({ exit: readExit(new FieldReader(bytes)), stdout, stderr, truncated });
+          } else if (answer === Type.failed) {
+            reject(failureToError(readFailed(new FieldReader(bytes)), context));
+          } else {
+            reject(this.#lostError());
+          }
+        },
+      );
+    });
+    return { id, result: this.keepAlive(result) };
+  }
+
+  /** A POSIX signal to the first process of a Launch or an Exec. */
+  async sendSignal(target: number, signal: number, context: FailureContext): Promise<void> {
+    const body = new FieldWriter(64).u64(Tag.target, target).u64(Tag.signal, signal).bytes();
+    await this.request(Type.signal, body, context);
+  }
+
+  /** SIGKILL to the whole tree of a Launch or an Exec; its Exited follows. */
+  async kill(target: number, context: FailureContext): Promise<void> {
+    const body = new FieldWriter(64).u64(Tag.target, target).bytes();
+    await this.request(Type.kill, body, context);
+  }
+
+  /** Fire and forget: for an abort, whose end is awaited by the result itself. */
+  killSoon(target: number): void {
+    this.kill(target, { action: 'kill' }).catch(() => undefined); // it has ended meanwhile
+  }
+
+  /** Keeps the program alive until `promise` settles. */
+  keepAlive<T>(promise: Promise<T>): Promise<T> {
+    if (this.#lost !== undefined) return promise;
+    this.#channel.ref();
+    const unref = (): void => this.#channel.unref();
+    promise.then(unref, unref);
+    return promise;
+  }
+
+  /** Kills and undoes everything, then ends the supervisor. Calls share one outcome. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      if (this.#lost !== undefined) return;
+      this.#channel.ref();
+      try {
+        // Done is followed by the end of the channel; without it the end is all there is.
+        await this.#ask(Type.close, new Uint8Array(0)).catch(() => undefined);
+        this.#channel.close();
+        await this.#gone;
+      } finally {
+        this.#channel.unref();
+      }
+    })();
+    return this.#closing;
+  }
+
+  #ask(type: Type, body: Uint8Array): Promise<{ type: number; fields: FieldReader }> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId();
+      this.#entries.set(id, {
+        message: (answer, bytes) => {
+          this.#entries.delete(id);
+          if (bytes === null) reject(this.#lostError());
+          else resolve({ type: answer, fields: new FieldReader(bytes) });
+        },
+      });
+      this.#send(type, id, body, []);
+    });
+  }
+
+  #send(type: Type, id: number, body: Uint8Array, fds: readonly number[]): void {
+    if (this.#lost !== undefined) {
+      for (const fd of fds) this.#binding.closeFd(fd);
+      queueMicrotask(() => this.#entries.get(id)?.message(0, null, -1));
+      return;
+    }
+    this.#channel.send(type, id, body, fds, fds);
+  }
+
+  #receive(type: number, id: number, body: Uint8Array, fds: readonly number[]): void {
+    try {
+      this.#entries.get(id)?.message(type, body, fds[0] ?? -1);
+    } finally {
+      for (const fd of fds) this.#binding.closeFd(fd);
+    }
+  }
+
+  #end(exitCode: number | null, signal: number | null): void {
+    const name = signal === null || signal === 0 ? null : `signal ${signal}`;
+    this.#lost = new CaissonError('ERR_SUPERVISOR_LOST', { exitCode, signal: name });
+    this.#markGone();
+    for (const entry of [...this.#entries.values()]) entry.message(0, null, -1);
+  }
+
+  #lostError(): CaissonError {
+    return this.#lost ?? new CaissonError('ERR_SUPERVISOR_LOST', { exitCode: null, signal: null });
+  }
+
+  /** Unique among what is in flight: 32 bits come round. */
+  #nextId(): number {
+    do {
+      this.#lastId = this.#lastId >= 0xffff_ffff ? 1 : this.#lastId + 1;
+    } while (this.#entries.has(this.#lastId));
+    return this.#lastId;
+  }
+}
