@@ -26,6 +26,7 @@ struct Cgroup {
 struct Hierarchy {
   UniqueFd folder;  // the runtime's own cgroup in this hierarchy
   bool v2 = false;
+  std::string name;  // v1: what names it as a mount option ("pids", "freezer", "name=systemd")
 };
 
 // What a hand knows for its whole life.
@@ -34,14 +35,30 @@ struct Host {
   UniqueFd proc;     // a procfs of the supervisor's pid namespace
   std::vector<Hierarchy> hierarchies;  // empty: no cgroups may be made (rootless, not delegated)
   bool rootless = false;
+
+  // Where in the caller's mount namespace (which every child starts with a copy of) things are:
+  //
+  // Rootless only: a folder with the host's null zero full random urandom tty bound over empty
+  // files, since a user namespace cannot make nodes. Also needed there, for the kernel refuses new
+  // proc and sysfs mounts where no fully visible one is: /proc and /sys with nothing over them.
+  std::string devices = "/dev";
+  // Any folder: the child covers it, in its own copy, with the tmpfs its small files come from.
+  std::string cover = "/proc";
+  // An empty folder for the classic mount(2) of overlays with more layers than fsconfig takes on
+  // kernels before 6.8. Empty string: such an overlay fails with E2BIG.
+  std::string staging;
 };
 
 // What is prepared for one start. Absent members are made by Launch itself, on the path.
 struct Prepared {
   UniqueFd rootfs;       // detached overlay mount
   UniqueFd net;          // network namespace with lo up
-  UniqueFd dev;          // detached /dev tmpfs, if that pays
+  UniqueFd dev;          // detached tmpfs made by MakeDevices
   std::vector<UniqueFd> bind_sources;  // detached mounts, one per bind/overlay item, in plan order
+  // The container's folder or scratch slot. Needed when `rootfs` is absent (its upper/ and work/
+  // are used) and for overlay mounts with a plain name as scratch; absent: plan.folder is opened.
+  UniqueFd folder;
+  bool gated = false;  // the child waits before exec for one byte on Started::gate
 };
 
 struct Started {
@@ -53,7 +70,10 @@ struct Started {
 };
 
 // ---- prepared parts, each usable alone -----------------------------------------------------
-[[nodiscard]] Result<UniqueFd> MakeNetNamespace();                      // new, lo up; caller unchanged
+[[nodiscard]] Result<UniqueFd> MakeNetNamespace();  // new, lo up; caller unchanged
+// The tmpfs that a container's /dev, its masks and its kFile items are taken from. One per start.
+[[nodiscard]] Result<UniqueFd> MakeDevices(const Host& host);
+// Detached overlay of `layers` under upper/ and work/ of `upper_parent_fd`; nodev.
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
                                            int upper_parent_fd, std::string* kernel_log);
 [[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name);

@@ -15,6 +15,12 @@ namespace caisson {
 [[nodiscard]] Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena);
 [[nodiscard]] Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena);
 
+// An arena of this size is enough for any body of `body_bytes` (its pages are only touched when
+// used). A smaller one may give Failure{kArena, ENOMEM}.
+constexpr size_t ParseArenaBytes(size_t body_bytes) noexcept {
+  return 4 * body_bytes + 1024 * 1024;
+}
+
 constexpr uint32_t kMaxLayers = 500;
 constexpr uint32_t kMaxMounts = 4096;
 constexpr uint32_t kMaxStrings = 1 << 20;
