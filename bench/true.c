@@ -1,0 +1,2 @@
+// What every launch is timed with: a static program that does nothing.
+int main(void) { return 0; }
