@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach } from 'vitest';
 
-import { TEMP_PREFIX } from './temp.ts';
+import { TEMP_PREFIX } from './temp.js';
 
 /** How long clean-up may take after the last promise has settled. */
 const PATIENCE_MS = 1_000;

@@ -3,16 +3,39 @@ import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'nod
 import { delimiter, join } from 'node:path';
 import { beforeAll, beforeEach, describe, test } from 'vitest';
 
-import { nativeFile } from './native.ts';
+import { nativeFile } from './native.js';
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 const CAP_SYS_ADMIN = 21n;
+
+export type Need =
+  | 'root'
+  | 'user'
+  | 'asUser'
+  | 'userns'
+  | 'unshare'
+  | 'cgroups'
+  | 'cgroup1'
+  | 'cgroup2'
+  | 'native'
+  | 'compiler'
+  | 'busybox'
+  | 'memfdNoexec'
+  | 'usernsClone'
+  | 'crun'
+  | 'runc'
+  | 'bwrap'
+  | 'docker'
+  | 'mmdebstrap'
+  | 'strace'
+  | 'nft'
+  | 'capsh';
 
 /**
  * What a test can need of the machine. Each probe tries the thing itself and answers with what is
  * missing, in words, or `null`.
  */
-const PROBES = {
+const PROBES: Readonly<Record<Need, () => string | null>> = {
   root: () =>
     process.getuid?.() === 0 && hasCapability(CAP_SYS_ADMIN)
       ? null
@@ -47,9 +70,8 @@ const PROBES = {
   mmdebstrap: () => runs('mmdebstrap', '--version'),
   strace: () => runs('strace', '--version'),
   nft: () => runs('nft', '--version'),
-} as const satisfies Record<string, () => string | null>;
-
-export type Need = keyof typeof PROBES;
+  capsh: () => runs('capsh', '--print'),
+};
 
 const known = new Map<Need, string | null>();
 

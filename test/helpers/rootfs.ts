@@ -3,8 +3,8 @@ import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { busybox } from './needs.ts';
-import { tempFolder } from './temp.ts';
+import { busybox } from './needs.js';
+import { tempFolder } from './temp.js';
 
 const run = promisify(execFile);
 

@@ -4,9 +4,9 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-import { leak, snapshot } from '../../helpers/leak.ts';
-import { missing } from '../../helpers/needs.ts';
-import { tempFolder, tempStore } from '../../helpers/temp.ts';
+import { leak, snapshot } from '../../helpers/leak.js';
+import { missing } from '../../helpers/needs.js';
+import { tempFolder, tempStore } from '../../helpers/temp.js';
 
 test('nothing done leaves nothing', async () => {
   const settled = leak();
@@ -16,7 +16,7 @@ test('nothing done leaves nothing', async () => {
 
 test('an open descriptor is found, and a late close is waited for', async () => {
   const settled = leak();
-  const fd = openSync('/proc/self/status');
+  const fd = openSync('/proc/self/status', 'r');
   await expect(settled()).rejects.toThrow(/descriptor \d+: \/proc\/\d+\/status/);
   const again = settled();
   setTimeout(() => closeSync(fd), 100);
