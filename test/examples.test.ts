@@ -1,0 +1,90 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+
+import { expect } from 'vitest';
+
+import { checkLeaks } from './helpers/leak.js';
+import { needs } from './helpers/needs.js';
+import { repository } from './helpers/native.js';
+import { tempFolder } from './helpers/temp.js';
+
+const { describe, test } = process.getuid?.() === 0 ? needs('native') : needs('native', 'userns');
+
+/** What each file of examples/ prints; a new example needs a line here. */
+const EXPECTED: Record<string, (stdout: string) => void> = {
+  'hello.mjs': (stdout) => {
+    const inside = stdout.slice(stdout.indexOf('in the container:'));
+    expect(stdout).toContain(`on this machine: hostname ${hostname()}`);
+    expect(inside).toMatch(/^hostname {4}\S+$/m);
+    expect(inside).not.toContain(`hostname    ${hostname()}\n`);
+    expect(inside).toMatch(/^ *pid {9}1$/m);
+    expect(inside).toMatch(/^ *interfaces {2}lo *$/m);
+    expect(inside).toMatch(/^ *user {8}0$/m);
+    expect(inside).toContain('exit code 0');
+  },
+  'streaming.mjs': (stdout) => {
+    expect(stdout).toBe('stdout: 99997, 99998, 99999\nstderr: sorted\nexited with code 0\n');
+  },
+  'untrusted-script.mjs': (stdout) => {
+    expect(stdout).toBe(
+      [
+        'honest: exit code 0; 42',
+        'endless: timeout; working …',
+        'talkative: timeout; 4096 bytes kept',
+        'calling home: exit code 0; no network: ENETUNREACH',
+        'nosy: exit code 0; nothing there',
+        '',
+      ].join('\n'),
+    );
+  },
+  'test-fixture.mjs': (stdout) => {
+    expect(stdout).toMatch(/^(# |ℹ )pass 2$/m);
+    expect(stdout).toMatch(/^(# |ℹ )fail 0$/m);
+  },
+};
+
+describe('examples', () => {
+  checkLeaks();
+
+  for (const name of readdirSync(join(repository, 'examples'))) {
+    test(`${name} runs and leaves nothing`, { timeout: 60_000 }, async () => {
+      const check = EXPECTED[name];
+      if (check === undefined) throw new Error(`test/examples.test.ts does not know ${name}`);
+      check(await run(join(repository, 'examples', name)));
+    });
+  }
+
+  test('the example of the README runs as it stands there', { timeout: 60_000 }, async () => {
+    const readme = readFileSync(join(repository, 'README.md'), 'utf8');
+    const code = /^```js\n(.*?)^```$/ms.exec(readme)?.[1] ?? '';
+    expect(code).toContain("from 'caisson'");
+
+    // Beside a link to the package, as in a project that installed it.
+    const project = await tempFolder();
+    const file = join(project.path, 'example.mjs');
+    mkdirSync(join(project.path, 'node_modules'));
+    symlinkSync(repository, join(project.path, 'node_modules', 'caisson'));
+    writeFileSync(file, code);
+    try {
+      const stdout = await run(file);
+      expect(stdout).toContain("[ 'mine', 'pid 1', 'lo' ]");
+      expect(stdout).toContain('a value; quoted\n');
+      expect(stdout).toContain('STREAMED\n');
+      expect(stdout).toMatch(/exitCode: 0,/);
+    } finally {
+      await project.remove();
+    }
+  });
+});
+
+/** Runs a program to its end and returns what it printed; a bad end or any word on stderr throws. */
+function run(file: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [file], { timeout: 50_000 }, (error, stdout, stderr) => {
+      if (error === null && stderr === '') resolve(stdout);
+      else reject(new Error(`${file} ended badly\n${stdout}${stderr}`, { cause: error }));
+    });
+  });
+}
