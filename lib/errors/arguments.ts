@@ -15,7 +15,7 @@ export function notYet(what: string, since = 'a later version'): CaissonError<'E
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object') return value.constructor?.name ?? 'an object';
+  if (typeof value === 'object') return Object.prototype.toString.call(value).slice(8, -1);
   return typeof value;
 }
 

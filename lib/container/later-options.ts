@@ -1,0 +1,138 @@
+// Options whose names are fixed and whose making belongs to later versions. Asking for one is
+// ERR_UNSUPPORTED, never ignored.
+import type { Readable } from 'node:stream';
+import type { Size } from '../runtime/call.js';
+
+export interface Limits {
+  memoryBytes?: Size;
+  memorySwapBytes?: Size | -1;
+  memoryReservationBytes?: Size;
+  cpus?: number;
+  cpuShares?: number;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  pids?: number;
+  diskBytes?: Size;
+  io?: IoLimit[];
+  hugepages?: Record<string, Size>;
+  oomScoreAdj?: number;
+}
+
+export interface IoLimit {
+  device: string;
+  weight?: number;
+  readBytesPerSecond?: Size;
+  writeBytesPerSecond?: Size;
+  readOperationsPerSecond?: number;
+  writeOperationsPerSecond?: number;
+}
+
+export type PublishSpec =
+  number | string | { port: number; hostPort?: number; hostIp?: string; protocol?: 'tcp' | 'udp' };
+
+export interface PublishedPort {
+  port: number;
+  hostPort: number;
+  hostIp: string;
+  protocol: 'tcp' | 'udp';
+}
+
+export interface EgressRule {
+  host: string;
+  ports?: number[];
+}
+
+export type EgressPolicy =
+  | 'allow-all'
+  | 'deny-all'
+  | {
+      allow?: (string | EgressRule)[];
+      deny?: string[];
+      decide?(r: {
+        host: string;
+        port: number;
+        container: string;
+        request?: Request;
+      }): 'allow' | 'deny' | Promise<'allow' | 'deny'>;
+    };
+
+export interface HealthCheck {
+  test: string[];
+  intervalMs?: number;
+  timeoutMs?: number;
+  startPeriodMs?: number;
+  retries?: number;
+}
+
+export interface RestartPolicy {
+  policy: 'no' | 'on-failure' | 'always' | 'unless-stopped';
+  maxRetries?: number;
+}
+
+export type FileContent =
+  | string
+  | Uint8Array
+  | { content: string | Uint8Array | Readable; mode?: number; uid?: number; gid?: number };
+
+declare const READY: unique symbol;
+
+/** When a container counts as ready. Opaque: made by the functions of the same name. */
+export interface Ready {
+  readonly [READY]: true;
+}
+
+export interface UpdateOptions {
+  limits?: Limits;
+  restart?: RestartPolicy;
+}
+
+export interface UpdatePlan {
+  changes: readonly string[];
+}
+
+export interface CopyOptions {
+  signal?: AbortSignal;
+}
+
+export interface CommitOptions {
+  reference?: string;
+  message?: string;
+}
+
+export interface FsChange {
+  path: string;
+  kind: 'added' | 'modified' | 'deleted';
+}
+
+export interface Snapshot {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface LogEntry {
+  stream: 'stdout' | 'stderr';
+  time: Date;
+  data: Buffer;
+  cursor: string;
+}
+
+export interface Stats {
+  readonly time: Date;
+}
+
+export interface Forward extends AsyncDisposable {
+  readonly port: number;
+  readonly host: string;
+}
+
+/** A subset of node:fs/promises inside a container. */
+export interface ContainerFs {
+  readFile(path: string): Promise<Buffer>;
+  writeFile(path: string, data: string | Uint8Array): Promise<void>;
+}
+
+/** `label=value` and the like; a container passes when it matches all. */
+export interface Filter {
+  labels?: Record<string, string>;
+  name?: string;
+}

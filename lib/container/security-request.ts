@@ -1,0 +1,156 @@
+import {
+  checkArray,
+  checkAbsolutePath,
+  checkBag,
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  invalid,
+  kindOf,
+  notYet,
+  type Bag,
+} from '../errors/arguments.js';
+import {
+  chooseCapabilities,
+  DEFAULT_CAPABILITIES,
+  parseCapabilities,
+  type CapabilityName,
+} from './capabilities.js';
+import { parseUserOrGroup } from './process-request.js';
+import { isRlimit, RLIMIT_NAMES, type RlimitName } from './rlimits.js';
+import type { SecurityOptions } from './security-options.js';
+
+export interface UlimitAsked {
+  readonly name: RlimitName;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+export interface SecurityRequest {
+  readonly capabilities: readonly CapabilityName[];
+  readonly noNewPrivileges: boolean;
+  readonly readOnlyRootfs: boolean;
+  readonly ulimits: readonly UlimitAsked[];
+  /** Absent: Docker's. */
+  readonly maskedPaths: readonly string[] | undefined;
+  readonly readOnlyPaths: readonly string[] | undefined;
+  readonly groupAdd: readonly string[];
+}
+
+export const DEFAULT_SECURITY: SecurityRequest = Object.freeze({
+  capabilities: DEFAULT_CAPABILITIES,
+  noNewPrivileges: false,
+  readOnlyRootfs: false,
+  ulimits: Object.freeze([]),
+  maskedPaths: undefined,
+  readOnlyPaths: undefined,
+  groupAdd: Object.freeze([]),
+});
+
+const KEY_TABLE: Record<keyof SecurityOptions, true> = {
+  preset: true,
+  capAdd: true,
+  capDrop: true,
+  noNewPrivileges: true,
+  seccomp: true,
+  readOnlyRootfs: true,
+  userns: true,
+  pid: true,
+  ipc: true,
+  devices: true,
+  sysctls: true,
+  ulimits: true,
+  maskedPaths: true,
+  readOnlyPaths: true,
+  apparmor: true,
+  selinux: true,
+  groupAdd: true,
+};
+const KEYS: ReadonlySet<string> = new Set(Object.keys(KEY_TABLE));
+const PRESETS = ['default', 'strict', 'privileged'] as const;
+
+export function parseSecurity(value: unknown): SecurityRequest {
+  if (value === undefined || value === 'default') return DEFAULT_SECURITY;
+  if (typeof value === 'string') {
+    throw notYet(`security: '${checkOneOf(value, 'security', PRESETS)}'`, 'version 0.2');
+  }
+  if (typeof value !== 'object') {
+    throw invalid('security', `must be a preset or an object, not ${kindOf(value)}`);
+  }
+  const bag = checkBag(value, 'security', KEYS);
+  refuseLater(bag);
+  const names = (key: string): readonly string[] =>
+    bag[key] === undefined ? [] : parseCapabilities(bag[key], `security.${key}`);
+  return {
+    capabilities: chooseCapabilities(names('capAdd'), names('capDrop')),
+    noNewPrivileges: flag(bag, 'noNewPrivileges'),
+    readOnlyRootfs: flag(bag, 'readOnlyRootfs'),
+    ulimits: bag['ulimits'] === undefined ? [] : parseUlimits(bag['ulimits']),
+    maskedPaths: paths(bag, 'maskedPaths'),
+    readOnlyPaths: paths(bag, 'readOnlyPaths'),
+    groupAdd: list(bag, 'groupAdd', parseUserOrGroup) ?? [],
+  };
+}
+
+/** What is today's only answer may be said; every other one is refused. */
+function refuseLater(bag: Bag): void {
+  const preset = bag['preset'] ?? 'default';
+  if (checkOneOf(preset, 'security.preset', PRESETS) !== 'default') {
+    throw notYet(`security.preset: '${String(preset)}'`, 'version 0.2');
+  }
+  const only: Readonly<Record<string, unknown>> = {
+    seccomp: 'unconfined',
+    userns: 'host',
+    pid: 'private',
+    ipc: 'private',
+  };
+  for (const [key, answer] of Object.entries(only)) {
+    const asked = bag[key];
+    if (asked !== undefined && asked !== answer) {
+      throw notYet(`security.${key} other than '${String(answer)}'`, 'version 0.2');
+    }
+  }
+  for (const key of ['devices', 'sysctls', 'apparmor', 'selinux']) {
+    const asked = bag[key];
+    const empty = typeof asked === 'object' && asked !== null && Object.keys(asked).length === 0;
+    if (asked !== undefined && !empty) throw notYet(`security.${key}`, 'version 0.2');
+  }
+}
+
+function flag(bag: Bag, key: string): boolean {
+  return checkBoolean(bag[key] ?? false, `security.${key}`);
+}
+
+function paths(bag: Bag, key: string): readonly string[] | undefined {
+  return list(bag, key, checkAbsolutePath);
+}
+
+function list<T>(bag: Bag, key: string, check: (item: unknown, option: string) => T) {
+  if (bag[key] === undefined) return undefined;
+  return checkArray(bag[key], `security.${key}`).map((item, index) =>
+    check(item, `security.${key}[${index}]`),
+  );
+}
+
+const LIMIT_KEYS: ReadonlySet<string> = new Set(['soft', 'hard']);
+
+function parseUlimits(value: unknown): readonly UlimitAsked[] {
+  const bag = checkBag(value, 'security.ulimits', RLIMIT_NAMES);
+  return Object.entries(bag).map(([name, asked]) => {
+    const option = `security.ulimits.${name}`;
+    if (!isRlimit(name)) throw invalid(option, 'no such limit');
+    if (typeof asked === 'number') {
+      const both = parseLimit(asked, option);
+      return { name, soft: both, hard: both };
+    }
+    const pair = checkBag(asked, option, LIMIT_KEYS);
+    const soft = parseLimit(pair['soft'], `${option}.soft`);
+    const hard = parseLimit(pair['hard'], `${option}.hard`);
+    if (soft > hard) throw invalid(option, 'the soft limit must not be above the hard one');
+    return { name, soft, hard };
+  });
+}
+
+function parseLimit(value: unknown, option: string): number {
+  return value === Infinity || value === -1 ? Infinity : checkInteger(value, option, 0);
+}
