@@ -43,8 +43,15 @@
 int mount(const char*, const char*, const char*, unsigned long, const void*);
 int umount2(const char*, int);
 enum {
-  kMsRdonly = 1, kMsNosuid = 2, kMsNodev = 4, kMsNoexec = 8, kMsRemount = 32, kMsBind = 4096,
-  kMsRec = 16384, kMsPrivate = 1 << 18, kMntDetach = 2,
+  kMsRdonly = 1,
+  kMsNosuid = 2,
+  kMsNodev = 4,
+  kMsNoexec = 8,
+  kMsRemount = 32,
+  kMsBind = 4096,
+  kMsRec = 16384,
+  kMsPrivate = 1 << 18,
+  kMntDetach = 2,
 };
 
 #ifndef PIDFD_GET_MNT_NAMESPACE
@@ -84,21 +91,21 @@ static struct {
 
 // Times of the steps, written by the child too: shared memory.
 static struct Marks {
-  uint64_t begin;       // of the timed part
+  uint64_t begin;  // of the timed part
   uint64_t child[kMaxSteps];
   uint64_t parent[kMaxSteps];
   uint32_t failed_step;
   int32_t error;
-} * marks;
+}* marks;
 
 struct Launch {
-  char name[32];        // cgroup and folder name
+  char name[32];  // cgroup and folder name
   char scratch[160];
   int parent_fd[kMaxHierarchies];  // where the group `name` lies, -1 where it has none of its own
   int group_fd[kMaxHierarchies];
   int procs_fd[kMaxHierarchies];
-  int rootfs;           // the overlay, detached
-  int net;              // a prepared network namespace, else -1
+  int rootfs;  // the overlay, detached
+  int net;     // a prepared network namespace, else -1
   int stdin_fd;
   int out[2];
   int err[2];
@@ -224,7 +231,9 @@ static int StepCgroupNamespace(struct Launch* l) {
   return unshare(CLONE_NEWCGROUP);
 }
 
-__attribute__((unused)) static int StepNetJoin(struct Launch* l) { return setns(l->net, CLONE_NEWNET); }
+__attribute__((unused)) static int StepNetJoin(struct Launch* l) {
+  return setns(l->net, CLONE_NEWNET);
+}
 
 static int StepLoopback(struct Launch* l) {
   (void)l;
@@ -259,14 +268,17 @@ static int StepProc(struct Launch* l) {
 
 static int StepDev(struct Launch* l) {
   (void)l;
-  static const struct { const char* path; unsigned minor_major[2]; } kNodes[] = {
+  static const struct {
+    const char* path;
+    unsigned minor_major[2];
+  } kNodes[] = {
       {"dev/null", {1, 3}}, {"dev/zero", {1, 5}},   {"dev/full", {1, 7}},
       {"dev/tty", {5, 0}},  {"dev/random", {1, 8}}, {"dev/urandom", {1, 9}},
   };
   static const char* const kLinks[][2] = {
-      {"/proc/self/fd", "dev/fd"},          {"/proc/self/fd/0", "dev/stdin"},
-      {"/proc/self/fd/1", "dev/stdout"},    {"/proc/self/fd/2", "dev/stderr"},
-      {"pts/ptmx", "dev/ptmx"},             {"/proc/kcore", "dev/core"},
+      {"/proc/self/fd", "dev/fd"},       {"/proc/self/fd/0", "dev/stdin"},
+      {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"},
+      {"pts/ptmx", "dev/ptmx"},          {"/proc/kcore", "dev/core"},
   };
   if (mount("tmpfs", "dev", "tmpfs", kMsNosuid, "mode=755,size=65536k") != 0) return -1;
   const mode_t mask = umask(0);
@@ -324,8 +336,8 @@ static int StepFiles(struct Launch* l) {
     const int file = openat(folder, kFiles[i][0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (file < 0 || write(file, kFiles[i][1], strlen(kFiles[i][1])) < 0) return -1;
     close(file);
-    const int tree = (int)syscall(SYS_open_tree, folder, kFiles[i][0],
-                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    const int tree =
+        (int)syscall(SYS_open_tree, folder, kFiles[i][0], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0) return -1;
     snprintf(target, sizeof target, "etc/%s", kFiles[i][0]);
     if (syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) != 0) {
@@ -346,10 +358,9 @@ static int StepSysctl(struct Launch* l) {
 // Docker's lists.
 static int StepMasked(struct Launch* l) {
   static const char* const kPaths[] = {
-      "proc/asound",        "proc/acpi",        "proc/interrupts",  "proc/kcore",
-      "proc/keys",          "proc/latency_stats", "proc/timer_list", "proc/timer_stats",
-      "proc/sched_debug",   "proc/scsi",        "sys/firmware",
-      "sys/devices/virtual/powercap",
+      "proc/asound",      "proc/acpi",          "proc/interrupts", "proc/kcore",
+      "proc/keys",        "proc/latency_stats", "proc/timer_list", "proc/timer_stats",
+      "proc/sched_debug", "proc/scsi",          "sys/firmware",    "sys/devices/virtual/powercap",
   };
   const char* empty = NULL;
   (void)l;
@@ -390,7 +401,9 @@ static int StepPivot(struct Launch* l) {
   return chdir("/");
 }
 
-static int StepHostname(struct Launch* l) { return sethostname(l->name, strlen(l->name)); }
+static int StepHostname(struct Launch* l) {
+  return sethostname(l->name, strlen(l->name));
+}
 
 static int StepUser(struct Launch* l) {
   char buffer[4096];
@@ -450,7 +463,8 @@ static int StepCapabilities(struct Launch* l) {
   for (int i = 0; i < 2; ++i) {
     data[i].effective = data[i].permitted = (uint32_t)(kCapabilities >> (32 * i));
   }
-  return (int)syscall(SYS_capset, &header, data) | prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  return (int)syscall(SYS_capset, &header, data) |
+         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
 static int StepDieWithParent(struct Launch* l) {
@@ -474,8 +488,9 @@ static int StepFindExecutable(struct Launch* l) {
 static int StepExec(struct Launch* l) {
   (void)l;
   char* const argv[] = {(char*)(uintptr_t)g.program, NULL};
-  char* const envp[] = {(char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-                        (char[]){"HOSTNAME=bench"}, (char[]){"HOME=/root"}, NULL};
+  char* const envp[] = {
+      (char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      (char[]){"HOSTNAME=bench"}, (char[]){"HOME=/root"}, NULL};
   return execve(g.program, argv, envp);
 }
 
@@ -485,16 +500,20 @@ static int StepExec(struct Launch* l) {
       {"Mount: devpts", StepDevpts}, {"Mount: sysfs", StepSysfs}, {"Mount: mqueue", StepMqueue},  \
       {"Mount: shm", StepShm}, {"Files: tmpfs, 3 files, 3 binds", StepFiles},                     \
       {"Sysctl: 2 writes", StepSysctl}, {"MaskedPath: Docker's list", StepMasked},                \
-      {"ReadOnlyPath: Docker's list", StepReadOnly}, {"Pivot: pivot_root, umount2", StepPivot},   \
-      {"Hostname", StepHostname}
+      {"ReadOnlyPath: Docker's list", StepReadOnly}, {"Pivot: pivot_root, umount2", StepPivot}, { \
+    "Hostname", StepHostname                                                                      \
+  }
 
-#define FLOOR_PROCESS_STEPS                                                                       \
-  {"User: passwd, group", StepUser}, {"Rlimit", StepRlimits}, {"Session: setsid, umask", StepSession}, \
-      {"Keyring: keyctl", StepKeyring}, {"Credentials: 28 bounding drops, setres*id", StepCredentials}, \
-      {"Capabilities: capset, ambient", StepCapabilities},                                        \
-      {"DieWithParent: PDEATHSIG", StepDieWithParent},                                            \
-      {"CloseDescriptors: dup2 x 3, close_range", StepDescriptors},                               \
-      {"FindExecutable: faccessat2", StepFindExecutable}, {"Exec: execve", StepExec}
+#define FLOOR_PROCESS_STEPS                                                      \
+  {"User: passwd, group", StepUser}, {"Rlimit", StepRlimits},                    \
+      {"Session: setsid, umask", StepSession}, {"Keyring: keyctl", StepKeyring}, \
+      {"Credentials: 28 bounding drops, setres*id", StepCredentials},            \
+      {"Capabilities: capset, ambient", StepCapabilities},                       \
+      {"DieWithParent: PDEATHSIG", StepDieWithParent},                           \
+      {"CloseDescriptors: dup2 x 3, close_range", StepDescriptors},              \
+      {"FindExecutable: faccessat2", StepFindExecutable}, {                      \
+    "Exec: execve", StepExec                                                     \
+  }
 
 // Runs the child's table; never returns.
 static void RunChild(const struct Step* steps, struct Launch* l) {
@@ -649,25 +668,39 @@ static struct {
 static void ReadOptions(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const char* key = argv[i];
-    if (strcmp(key, "--list") == 0) options.list = 1;
-    else if (strcmp(key, "--profile") == 0) options.profile = 1;
-    else if (strcmp(key, "--exec") == 0) options.exec = 1;
-    else if (i + 1 == argc) goto bad;
-    else if (strcmp(key, "--image") == 0) g.image = argv[++i];
-    else if (strcmp(key, "--skeleton") == 0) g.skeleton = argv[++i];
-    else if (strcmp(key, "--folder") == 0) g.folder = argv[++i];
-    else if (strcmp(key, "--program") == 0) g.program = argv[++i];
-    else if (strcmp(key, "--count") == 0) options.count = atoi(argv[++i]);
-    else if (strcmp(key, "--warmup") == 0) options.warmup = atoi(argv[++i]);
-    else if (strcmp(key, "--workers") == 0) options.workers = atoi(argv[++i]);
-    else if (strcmp(key, "--seconds") == 0) options.seconds = atoi(argv[++i]);
-    else goto bad;
+    if (strcmp(key, "--list") == 0)
+      options.list = 1;
+    else if (strcmp(key, "--profile") == 0)
+      options.profile = 1;
+    else if (strcmp(key, "--exec") == 0)
+      options.exec = 1;
+    else if (i + 1 == argc)
+      goto bad;
+    else if (strcmp(key, "--image") == 0)
+      g.image = argv[++i];
+    else if (strcmp(key, "--skeleton") == 0)
+      g.skeleton = argv[++i];
+    else if (strcmp(key, "--folder") == 0)
+      g.folder = argv[++i];
+    else if (strcmp(key, "--program") == 0)
+      g.program = argv[++i];
+    else if (strcmp(key, "--count") == 0)
+      options.count = atoi(argv[++i]);
+    else if (strcmp(key, "--warmup") == 0)
+      options.warmup = atoi(argv[++i]);
+    else if (strcmp(key, "--workers") == 0)
+      options.workers = atoi(argv[++i]);
+    else if (strcmp(key, "--seconds") == 0)
+      options.seconds = atoi(argv[++i]);
+    else
+      goto bad;
   }
   if (g.program == NULL) g.program = "/bin/true";
   if (options.list || (g.image != NULL && g.skeleton != NULL && g.folder != NULL)) return;
 bad:
   fprintf(stderr,
-          "usage: %s --image DIR --skeleton DIR --folder DIR [--program PATH] [--count N] [--warmup N]\n"
+          "usage: %s --image DIR --skeleton DIR --folder DIR [--program PATH] [--count N] "
+          "[--warmup N]\n"
           "          [--profile] [--exec] [--workers N --seconds S] | --list\n",
           argv[0]);
   exit(2);
@@ -686,7 +719,8 @@ static struct {
   int launches;
 } profile;
 
-static void AddUp(const struct Step* before, const struct Step* child, uint64_t clone_end, uint64_t end) {
+static void AddUp(const struct Step* before, const struct Step* child, uint64_t clone_end,
+                  uint64_t end) {
   uint64_t last = marks->begin;
   int i = 0;
   const int n = profile.launches;

@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-static void End(int signal) { _exit(128 + signal); }
+static void End(int signal) {
+  _exit(128 + signal);
+}
 
 int main(void) {
   signal(SIGTERM, End);

@@ -57,7 +57,8 @@ static int StepExecCgroup(struct Launch* l) {
     const int own = i == 0;
     l->parent_fd[i] = own ? container.group_fd[i] : -1;
     if (own && mkdirat(container.group_fd[i], l->name, 0755) != 0) return -1;
-    l->group_fd[i] = openat(container.group_fd[i], own ? l->name : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    l->group_fd[i] =
+        openat(container.group_fd[i], own ? l->name : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (l->group_fd[i] < 0) return -1;
     if (g.hierarchies[i].v2) continue;
     l->procs_fd[i] = openat(l->group_fd[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
@@ -73,7 +74,8 @@ static int StepJoinPid(struct Launch* l) {
 
 static int StepJoin(struct Launch* l) {
   (void)l;
-  return setns(container.pidfd, CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP);
+  return setns(container.pidfd,
+               CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP);
 }
 
 static int StepWorkdir(struct Launch* l) {
@@ -183,7 +185,8 @@ int main(int argc, char** argv) {
   ReadOptions(argc, argv);
   if (options.list) {
     PrintSteps("before the clone", kBefore);
-    PrintSteps("clone3: new mount, pid, uts, ipc and net namespace; CLONE_INTO_CGROUP on v2\nchild", kChild);
+    PrintSteps("clone3: new mount, pid, uts, ipc and net namespace; CLONE_INTO_CGROUP on v2\nchild",
+               kChild);
     PrintSteps("exec, before the clone", kExecBefore);
     PrintSteps("exec, child", kExecChild);
     return 0;
@@ -202,8 +205,10 @@ int main(int argc, char** argv) {
   }
   if (options.exec) StopContainer();
   if (options.profile) {
-    if (options.exec) PrintProfile(kExecBefore, kExecChild);
-    else PrintProfile(kBefore, kChild);
+    if (options.exec)
+      PrintProfile(kExecBefore, kExecChild);
+    else
+      PrintProfile(kBefore, kChild);
   }
   return 0;
 }

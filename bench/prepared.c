@@ -75,7 +75,8 @@ static void LaunchOne(int number, uint64_t* start_ns, uint64_t* around_ns) {
 // Every mount of the caller's namespace is copied in each start: leave behind what no start needs.
 static void MakeSlimMountNamespace(void) {
   static const char* const kUnneeded[] = {"/sys/fs/cgroup", "/sys", "/dev", "/proc", "/run"};
-  if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, kMsRec | kMsPrivate, NULL) != 0) Die("unshare");
+  if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, kMsRec | kMsPrivate, NULL) != 0)
+    Die("unshare");
   for (size_t i = 0; i < sizeof kUnneeded / sizeof *kUnneeded; ++i) {
     (void)umount2(kUnneeded[i], kMntDetach);
   }
@@ -86,7 +87,8 @@ int main(int argc, char** argv) {
   if (options.list) {
     PrintSteps("prepared", kPrepare);
     PrintSteps("before the clone", kBefore);
-    PrintSteps("clone3: new mount, pid, uts and ipc namespace; CLONE_INTO_CGROUP on v2\nchild", kChild);
+    PrintSteps("clone3: new mount, pid, uts and ipc namespace; CLONE_INTO_CGROUP on v2\nchild",
+               kChild);
     return 0;
   }
   (void)signal(SIGINT, OnSignal);

@@ -1,2 +1,4 @@
 // What every launch is timed with: a static program that does nothing.
-int main(void) { return 0; }
+int main(void) {
+  return 0;
+}
