@@ -1,0 +1,179 @@
+// zone: native
+#include "supervisor/bootstrap.h"
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <vector>
+
+#include "supervisor/debug.h"
+#include "supervisor/kernel.h"
+#include "supervisor/memfd_exec.h"
+#include "supervisor/reply.h"
+#include "supervisor/undo.h"
+#include "supervisor/user_namespace.h"
+
+namespace caisson {
+
+namespace {
+
+constexpr int kChannelFd = 3;
+constexpr int kProgramFd = 4;
+
+Result<> CheckDescriptors() {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (getsockopt(kChannelFd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) {
+    return FailErrno(Step::kProtocol, kChannelFd);
+  }
+  if (type != SOCK_SEQPACKET) return Fail(Step::kProtocol, EPROTOTYPE, kChannelFd);
+  // Signal 0 to a pidfd: EBADF when it is none. ESRCH is a program that has ended already.
+  if (sys::PidfdSendSignal(kProgramFd, 0) != 0 && errno != EPERM && errno != ESRCH) {
+    return FailErrno(Step::kProtocol, kProgramFd);
+  }
+  return {};
+}
+
+// Everything inheritable comes from a program that we do not know.
+void ResetInherited() {
+  for (int signal = 1; signal < 65; ++signal) (void)sys::SetSignalDefault(signal);
+  // Nothing here is driven by signals, and one from a terminal or a service manager must not end this
+  // process before what it answers for is undone.
+  (void)sys::SetSignalMask(sys::kAllSignals, nullptr);
+  (void)sys::CloseRange(kProgramFd + 1, ~0u, 0);
+  (void)umask(0);
+  (void)setsid();
+  (void)chdir("/");
+}
+
+// The first image: what can only be done before, or with, the installed executable.
+Failure EnterSealedImage(const Options& options, int argc, char** argv) {
+  if (options.privilege == Privilege::kRootless) {
+    if (auto entered = EnterUserNamespace(); !entered) return entered.error();
+  }
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return {Step::kNonDumpable, 0, errno, 0};
+  std::vector<char*> arguments(argv, argv + argc);
+  char sealed[] = "--sealed";
+  arguments.push_back(sealed);
+  arguments.push_back(nullptr);
+  return ExecSealedCopy(options.run.c_str(), arguments.data());
+}
+
+Result<> Prepare(Runtime* runtime, std::string* detail) {
+  const Options& options = runtime->options;
+  *detail = options.root;
+  runtime->store.reset(open(options.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!runtime->store) return FailErrno(Step::kStore);
+
+  *detail = options.run;
+  auto run = OpenRunFolder(options.run, options.id);
+  if (!run) return std::unexpected(run.error());
+  runtime->run = std::move(*run);
+  if (auto made = runtime->journal.Create(runtime->run.folder.get()); !made) return made;
+  SweepRunFolders(runtime->run.parent.get(), options.id);
+
+  for (const auto& [kind, text] : {std::pair<const char*, std::string>{"store", options.root},
+                                   {"scratch", "scratch/" + options.id},
+                                   {"scratch", "trash/" + options.id}}) {
+    auto record = runtime->journal.Append(kind, text);
+    if (!record) return std::unexpected(record.error());
+  }
+  *detail = options.cgroup_parent;
+  auto cgroups = MakeCgroupRoots(options, runtime->journal);
+  if (!cgroups) return std::unexpected(cgroups.error());
+  runtime->cgroups = std::move(*cgroups);
+
+  detail->clear();
+  runtime->bootstrap_pid = sys::GetPid();
+  runtime->bootstrap.reset(sys::PidfdOpen(runtime->bootstrap_pid));
+  if (!runtime->bootstrap) return FailErrno(Step::kPidNamespace);
+  return {};
+}
+
+// Waits for the supervisor's end, however it comes, and undoes what it has left. Returns the exit code.
+int AwaitSupervisor(int pidfd, const Runtime& runtime) {
+  siginfo_t info;
+  rusage usage;
+  if (kernel::WaitPidfd(pidfd, &info, WEXITED, &usage) != 0) return kExitLost;
+  // Reaping pid 1 means that every process of its pid namespace is gone.
+  if (auto ended = EndRunFolder(runtime.run.parent.get(), runtime.run.folder.get(), runtime.run.id);
+      !ended) {
+    Debug("undo: step %d errno %d", static_cast<int>(ended.error().step), ended.error().error);
+  }
+  return info.si_code == CLD_EXITED ? info.si_status : kExitLost;
+}
+
+}  // namespace
+
+int RunSupervise(int argc, char** argv) {
+  if (auto good = CheckDescriptors(); !good) {
+    ReportStartFailure(kChannelFd, good.error(), "descriptor");
+    return kExitStartFailed;
+  }
+  std::string detail;
+  auto options = ParseOptions(argc - 2, argv + 2, &detail);
+  if (!options) {
+    ReportStartFailure(kChannelFd, options.error(), detail);
+    return kExitStartFailed;
+  }
+  SetDebug(options->debug);
+  ResetInherited();
+
+  if (!options->sealed) {
+    const Failure failure = EnterSealedImage(*options, argc, argv);
+    ReportStartFailure(kChannelFd, failure, "");
+    return kExitStartFailed;
+  }
+
+  // An exec makes a process dumpable again.
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    ReportStartFailure(kChannelFd, {Step::kNonDumpable, 0, errno, 0}, "");
+    return kExitStartFailed;
+  }
+  (void)fcntl(kChannelFd, F_SETFD, FD_CLOEXEC);
+  (void)fcntl(kProgramFd, F_SETFD, FD_CLOEXEC);
+
+  Runtime runtime;
+  runtime.options = std::move(*options);
+  if (auto ready = Prepare(&runtime, &detail); !ready) {
+    if (runtime.run.folder) {
+      (void)EndRunFolder(runtime.run.parent.get(), runtime.run.folder.get(), runtime.run.id);
+    }
+    ReportStartFailure(kChannelFd, ready.error(), detail);
+    return kExitStartFailed;
+  }
+
+  // The supervisor cannot see its own pid in the host's namespace: it reads it from here.
+  int pair[2];
+  UniqueFd pidfd;
+  pid_t pid = -1;
+  if (pipe2(pair, O_CLOEXEC) == 0) {
+    UniqueFd read_end(pair[0]);
+    UniqueFd write_end(pair[1]);
+    pid = kernel::Fork(CLONE_NEWPID, &pidfd);
+    if (pid == 0) {
+      write_end.reset();
+      const bool told = RetryEintr([&] {
+                          return read(read_end.get(), &runtime.supervisor_pid, sizeof(pid_t));
+                        }) == sizeof(pid_t);
+      read_end.reset();
+      if (!told) _exit(kExitStartFailed);  // The bootstrap process was killed: it had begun nothing.
+      runtime.channel.reset(kChannelFd);
+      runtime.program.reset(kProgramFd);
+      Supervise(std::move(runtime));
+    }
+    if (pid > 0) (void)write(write_end.get(), &pid, sizeof pid);
+  }
+  if (pid < 0) {
+    const Failure failure = {Step::kPidNamespace, 0, errno, 0};
+    (void)EndRunFolder(runtime.run.parent.get(), runtime.run.folder.get(), runtime.run.id);
+    ReportStartFailure(kChannelFd, failure, "");
+    return kExitStartFailed;
+  }
+  (void)close(kChannelFd);
+  (void)close(kProgramFd);
+  return AwaitSupervisor(pidfd.get(), runtime);
+}
+
+}  // namespace caisson

@@ -1,0 +1,30 @@
+// zone: native
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/launch.h"
+#include "plan/protocol.h"
+#include "supervisor/journal.h"
+#include "supervisor/options.h"
+
+namespace caisson {
+
+// The runtime's own cgroup in each hierarchy that is used: cgroup2 first where it exists (alone, or
+// as `unified` beside v1), then the v1 hierarchies pids and freezer.
+struct CgroupRoots {
+  protocol::CgroupMode mode = protocol::CgroupMode::kNone;
+  std::vector<launch::Hierarchy> hierarchies;
+  bool counts_oom = false;  // the memory controller works below these groups
+};
+
+// Makes them, each journalled before. A hierarchy that refuses (read-only, not delegated) is left
+// out: whoever needs it is refused later, by name.
+[[nodiscard]] Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal);
+
+// Kills what is in the group at an absolute path, or below it, and removes it. Waits up to a second
+// for the dying. Absent is success.
+[[nodiscard]] Result<> RemoveCgroupPath(const std::string& path);
+
+}  // namespace caisson

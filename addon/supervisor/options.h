@@ -1,0 +1,33 @@
+// zone: native
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace caisson {
+
+enum class Privilege { kRoot, kRootless };
+
+// caisson-supervisor supervise --root DIR --run DIR --mode root|rootless --id ID
+//                              --cgroup-parent PATH [--debug]
+struct Options {
+  std::string root;           // the store
+  std::string run;            // the folder of run folders
+  std::string id;             // of this runtime: a file name
+  std::string cgroup_parent;  // absolute, below the root of the cgroup namespace
+  Privilege privilege = Privilege::kRoot;
+  bool debug = false;   // messages on stderr
+  bool sealed = false;  // internal: this image runs from the sealed copy of itself
+};
+
+// `detail` names the argument that is wrong.
+[[nodiscard]] Result<Options> ParseOptions(int argc, char** argv, std::string* detail);
+
+// A path inside the store, as requests and journals name it: relative, plain components only, no
+// control characters, short enough for every message.
+[[nodiscard]] bool IsStorePath(std::string_view path);
+// One component of such a path.
+[[nodiscard]] bool IsPlainName(std::string_view name);
+
+}  // namespace caisson

@@ -1,0 +1,120 @@
+// zone: native
+#include "supervisor/slim_root.h"
+
+#include <string>
+
+#include "supervisor/kernel.h"
+#include "sys/mount.h"
+
+namespace caisson {
+
+namespace {
+
+constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+
+Result<UniqueFd> NewFileSystem(const char* type, const char* key, const char* value, unsigned attr) {
+  UniqueFd context(sys::FsOpen(type));
+  if (!context) return FailErrno(Step::kSlimRoot);
+  if (key != nullptr && sys::FsString(context.get(), key, value) != 0) {
+    return FailErrno(Step::kSlimRoot);
+  }
+  if (sys::FsCreate(context.get()) != 0) return FailErrno(Step::kSlimRoot);
+  UniqueFd mount(sys::FsMount(context.get(), attr));
+  if (!mount) return FailErrno(Step::kSlimRoot);
+  return mount;
+}
+
+Result<> Attach(int mount_fd, int root_fd, const char* name) {
+  UniqueFd target(openat(root_fd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW));
+  if (!target || sys::MoveMount(mount_fd, target.get()) != 0) return FailErrno(Step::kSlimRoot);
+  return {};
+}
+
+Result<> AttachStore(int store_fd, int root_fd) {
+  UniqueFd tree(sys::OpenTree(store_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+  if (!tree && errno == EINVAL) {
+    // In a user namespace what is mounted below may not be uncovered: copy it along.
+    tree.reset(sys::OpenTree(store_fd, "",
+                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+  }
+  if (!tree) return FailErrno(Step::kSlimRoot);
+  mount_attr attr = {};
+  attr.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  attr.propagation = MS_PRIVATE;
+  // Kernels before 5.12 do not have it; the attributes are a second line of defence.
+  (void)sys::MountSetAttr(tree.get(), AT_RECURSIVE, attr);
+  return Attach(tree.get(), root_fd, "store");
+}
+
+Result<> AttachDevices(int root_fd) {
+  UniqueFd folder(openat(root_fd, "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) return FailErrno(Step::kSlimRoot);
+  for (const char* name : kDevices) {
+    const std::string host_path = std::string("/dev/") + name;
+    UniqueFd tree(sys::OpenTree(AT_FDCWD, host_path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    if (!tree) continue;  // The container's start says which device it misses.
+    UniqueFd target(openat(folder.get(), name, O_CREAT | O_RDONLY | O_CLOEXEC, 0666));
+    if (!target) return FailErrno(Step::kSlimRoot);
+    if (auto attached = Attach(tree.get(), folder.get(), name); !attached) return attached;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> EnterSlimRoot(Privilege privilege, int store_fd, int run_folder_fd, launch::Host* host,
+                       std::string* detail) {
+  const bool rootless = privilege == Privilege::kRootless;
+  // Rootless: a sysfs can only be mounted by who owns the network namespace it shows.
+  if (sys::Unshare(CLONE_NEWNS | (rootless ? CLONE_NEWNET : 0u)) != 0) {
+    return FailErrno(Step::kMountNamespace);
+  }
+  *detail = "propagation";
+  if (sys::Mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return FailErrno(Step::kMountNamespace);
+  }
+
+  *detail = "tmpfs";
+  auto root = NewFileSystem("tmpfs", "mode", "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (!root) return std::unexpected(root.error());
+  const int root_fd = root->get();
+  // Mounted anywhere: pivot_root wants an attached mount.
+  UniqueFd anywhere(openat(run_folder_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!anywhere || sys::MoveMount(root_fd, anywhere.get()) != 0) return FailErrno(Step::kSlimRoot);
+  for (const char* name : {"store", "proc", "staging", "dev", "sys"}) {
+    if (mkdirat(root_fd, name, 0755) != 0) return FailErrno(Step::kSlimRoot);
+  }
+
+  // A new procfs (and sysfs) in a user namespace needs a whole one in sight: while the old root is.
+  constexpr unsigned kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  *detail = "proc";
+  auto proc = NewFileSystem("proc", nullptr, nullptr, kPlain);
+  if (!proc) return std::unexpected(proc.error());
+  if (auto attached = Attach(proc->get(), root_fd, "proc"); !attached) return attached;
+  if (rootless) {
+    *detail = "sysfs";
+    auto sysfs = NewFileSystem("sysfs", nullptr, nullptr, kPlain | MOUNT_ATTR_RDONLY);
+    if (!sysfs) return std::unexpected(sysfs.error());
+    if (auto attached = Attach(sysfs->get(), root_fd, "sys"); !attached) return attached;
+    *detail = "devices";
+    if (auto attached = AttachDevices(root_fd); !attached) return attached;
+  }
+  *detail = "store";
+  if (auto attached = AttachStore(store_fd, root_fd); !attached) return attached;
+
+  *detail = "pivot_root";
+  if (fchdir(root_fd) != 0 || sys::PivotRoot(".", ".") != 0) return FailErrno(Step::kSlimRoot);
+  if (sys::Unmount(".", sys::MNT_DETACH) != 0 || chdir("/") != 0) return FailErrno(Step::kSlimRoot);
+
+  host->store.reset(open("/store", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  host->proc.reset(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!host->store || !host->proc) return FailErrno(Step::kSlimRoot);
+  host->rootless = rootless;
+  host->devices = "/dev";
+  host->cover = "/proc";
+  host->staging = "/staging";
+  detail->clear();
+  return {};
+}
+
+}  // namespace caisson
