@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
-import type { Image } from '../image/image.js';
-import type { Network } from '../network/network.js';
+import type { Image } from './image-seam.js';
+import type { Network } from './image-seam.js';
 import type { Call, Labels, Size } from '../runtime/call.js';
-import type { Volume } from '../volume/volume.js';
+import type { Volume } from './image-seam.js';
 import type {
   EgressPolicy,
   FileContent,

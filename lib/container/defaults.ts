@@ -1,0 +1,136 @@
+// What every container gets unless told otherwise: Docker's values, as of its current profiles.
+// Frozen, and one object each: the encoder keeps the bytes of what it has seen before.
+import type { CapabilityName } from './capabilities.js';
+import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
+
+export const OCI_VERSION = '1.2.0';
+
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export const UMASK = 0o022;
+
+const mount = (destination: string, type: string, ...options: string[]): OciMount =>
+  Object.freeze({ destination, type, source: type, options: Object.freeze(options) });
+
+const PROC = mount('/proc', 'proc', 'nosuid', 'noexec', 'nodev');
+const DEV = mount('/dev', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k');
+const PTS_OPTIONS = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'];
+const PTS = mount('/dev/pts', 'devpts', ...PTS_OPTIONS, 'gid=5');
+/** gid 5 is not mapped where a user namespace has one id: the kernel refuses it. */
+const PTS_ONE_ID = mount('/dev/pts', 'devpts', ...PTS_OPTIONS);
+const SHM = mount('/dev/shm', 'tmpfs', 'nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k');
+const MQUEUE = mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev');
+const SYS = mount('/sys', 'sysfs', 'nosuid', 'noexec', 'nodev', 'ro');
+const CGROUP = mount('/sys/fs/cgroup', 'cgroup', 'nosuid', 'noexec', 'nodev', 'ro');
+/** A user namespace may mount sysfs only for a network namespace of its own. */
+const HOST_SYS: OciMount = Object.freeze({
+  destination: '/sys',
+  type: 'bind',
+  source: '/sys',
+  options: Object.freeze(['rbind', 'rro', 'nosuid', 'noexec', 'nodev']),
+});
+
+export interface MountChoice {
+  readonly rootless: boolean;
+  readonly cgroups: boolean;
+  readonly ownNetwork: boolean;
+}
+
+const chosen = new Map<string, readonly OciMount[]>();
+
+export function defaultMounts({ rootless, cgroups, ownNetwork }: MountChoice): readonly OciMount[] {
+  const key = `${rootless} ${cgroups} ${ownNetwork}`;
+  let mounts = chosen.get(key);
+  if (mounts === undefined) {
+    const hostSys = rootless && !ownNetwork;
+    mounts = Object.freeze([
+      PROC,
+      DEV,
+      hostSys ? HOST_SYS : SYS,
+      rootless ? PTS_ONE_ID : PTS,
+      SHM,
+      MQUEUE,
+      ...(cgroups && !hostSys ? [CGROUP] : []),
+    ]);
+    chosen.set(key, mounts);
+  }
+  return mounts;
+}
+
+export const MASKED_PATHS: readonly string[] = Object.freeze([
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/sys/devices/virtual/powercap',
+  '/sys/firmware',
+]);
+
+export const READ_ONLY_PATHS: readonly string[] = Object.freeze([
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+]);
+
+/** So that a server that is not root may bind port 80, and ping needs no privilege. */
+export const NETWORK_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({
+  'net.ipv4.ip_unprivileged_port_start': '0',
+  'net.ipv4.ping_group_range': '0 2147483647',
+});
+/** The highest gid is not mapped in a user namespace, so the second one cannot be said there. */
+export const ROOTLESS_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({
+  'net.ipv4.ip_unprivileged_port_start': '0',
+});
+export const NO_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({});
+
+type Namespaces = readonly { readonly type: OciNamespace }[];
+const namespaces = (...types: OciNamespace[]): Namespaces =>
+  Object.freeze(types.map((type) => Object.freeze({ type })));
+
+export const NAMESPACES = namespaces('mount', 'pid', 'ipc', 'uts', 'cgroup', 'network');
+export const HOST_NETWORK_NAMESPACES = namespaces('mount', 'pid', 'ipc', 'uts', 'cgroup');
+
+const NONE: readonly string[] = Object.freeze([]);
+const capabilitySets = new WeakMap<readonly CapabilityName[], OciCapabilities>();
+
+/** Inheritable and ambient stay empty, so that a change of user drops them (CVE-2022-24769). */
+export function capabilitySet(names: readonly CapabilityName[]): OciCapabilities {
+  let set = capabilitySets.get(names);
+  if (set === undefined) {
+    set = Object.freeze({
+      bounding: names,
+      effective: names,
+      permitted: names,
+      inheritable: NONE,
+      ambient: NONE,
+    });
+    capabilitySets.set(names, set);
+  }
+  return set;
+}
+
+/**
+ * Node lifts the soft limit of open files to the hard one, and programs that walk all possible
+ * descriptors (or use select) suffer: containers begin where a login does.
+ */
+const SOFT_OPEN_FILES = 1024;
+
+const openFiles = new Map<number, readonly OciRlimit[]>();
+
+export function defaultRlimits(hardOpenFiles: number): readonly OciRlimit[] {
+  let limits = openFiles.get(hardOpenFiles);
+  if (limits === undefined) {
+    const soft = Math.min(SOFT_OPEN_FILES, hardOpenFiles);
+    limits = Object.freeze([Object.freeze({ type: 'RLIMIT_NOFILE', soft, hard: hardOpenFiles })]);
+    openFiles.set(hardOpenFiles, limits);
+  }
+  return limits;
+}

@@ -1,0 +1,220 @@
+// Plan → the fields of a Launch. What plans share (frozen lists of defaults) is encoded once.
+import { MountKind, StdioKind, Tag } from '../native/protocol.js';
+import { FieldWriter } from '../native/wire.js';
+import { capabilityMask } from './capabilities.js';
+import { UMASK } from './defaults.js';
+import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
+import type { Plan } from './plan.js';
+import { isRlimit, rlimitNumber } from './rlimits.js';
+
+/** What a launch adds to its plan. */
+export interface LaunchExtras {
+  /** Store-relative folder of the container; absent: a scratch slot. */
+  readonly folder?: string;
+  /** Store-relative path of the log; absent: the streams are `stdio`. */
+  readonly logPath?: string;
+  readonly stdio: readonly [StdioKind, StdioKind, StdioKind];
+  readonly wantStarted: boolean;
+  /** Another one with these layers will come soon. */
+  readonly warmPool: boolean;
+}
+
+export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
+  const { oci } = plan;
+  const fields = new FieldWriter(8192);
+  if (extras.folder !== undefined) fields.string(Tag.folderContainer, extras.folder);
+  fields.strings(Tag.layer, plan.layers);
+  if (extras.wantStarted) fields.u64(Tag.wantStarted, 1);
+  if (extras.warmPool) fields.u64(Tag.warmPool, 1);
+  if (plan.timeoutMs > 0) fields.u64(Tag.timeoutMs, plan.timeoutMs);
+  if (extras.logPath !== undefined) encodeLog(fields, plan, extras.logPath);
+
+  fields.append(kept(oci.linux.namespaces, encodeNamespaces));
+  if (oci.hostname !== undefined) fields.string(Tag.hostname, oci.hostname);
+  if (oci.root.readonly) fields.u64(Tag.readOnlyRoot, 1);
+  fields.append(kept(oci.mounts, encodeMounts));
+  for (const { path, content, mode } of plan.files) {
+    fields.group(Tag.file, (file) => {
+      file.string(Tag.filePath, path).string(Tag.fileContent, content).u64(Tag.fileMode, mode);
+    });
+  }
+  fields.append(kept(oci.linux.maskedPaths, (w, paths) => w.strings(Tag.maskedPath, paths)));
+  fields.append(kept(oci.linux.readonlyPaths, (w, paths) => w.strings(Tag.readOnlyPath, paths)));
+  fields.append(kept(oci.linux.sysctl, encodeSysctl));
+
+  encodeProcess(fields, plan, oci.process);
+  encodeStdio(fields, extras.stdio);
+  return fields.bytes();
+}
+
+/** What an Exec asks for; credentials and limits are those of its container's plan. */
+export interface ExecAsked {
+  readonly argv: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: string;
+  readonly timeoutMs: number;
+}
+
+export function encodeExec(
+  container: number,
+  plan: Plan,
+  asked: ExecAsked,
+  extras: Pick<LaunchExtras, 'stdio' | 'wantStarted'>,
+): Uint8Array {
+  const fields = new FieldWriter(4096);
+  fields.u64(Tag.container, container);
+  if (extras.wantStarted) fields.u64(Tag.wantStarted, 1);
+  if (asked.timeoutMs > 0) fields.u64(Tag.timeoutMs, asked.timeoutMs);
+  const user = { user: asked.user, groupAdd: plan.groupAdd, setHome: !hasHome(asked.env) };
+  const process = { ...plan.oci.process, args: asked.argv, env: asked.env, cwd: asked.cwd };
+  encodeProcess(fields, user, process);
+  encodeStdio(fields, extras.stdio);
+  return fields.bytes();
+}
+
+export const hasHome = (env: readonly string[]): boolean =>
+  env.some((entry) => entry.startsWith('HOME='));
+
+function encodeProcess(
+  fields: FieldWriter,
+  { user, groupAdd, setHome }: Pick<Plan, 'user' | 'groupAdd' | 'setHome'>,
+  process: Plan['oci']['process'],
+): void {
+  fields.strings(Tag.arg, process.args);
+  fields.strings(Tag.env, process.env);
+  fields.string(Tag.cwd, process.cwd);
+  fields.string(Tag.user, user);
+  fields.strings(Tag.addGroup, groupAdd);
+  if (setHome) fields.u64(Tag.setHome, 1);
+  if (process.noNewPrivileges) fields.u64(Tag.noNewPrivileges, 1);
+  fields.append(kept(process.capabilities, encodeCapabilities));
+  fields.append(kept(process.rlimits, encodeRlimits));
+  fields.u64(Tag.umask, UMASK);
+}
+
+function encodeStdio(fields: FieldWriter, [stdin, stdout, stderr]: LaunchExtras['stdio']): void {
+  fields.u64(Tag.stdin, stdin).u64(Tag.stdout, stdout).u64(Tag.stderr, stderr);
+}
+
+const keptBytes = new WeakMap<object, Uint8Array>();
+
+/** The fields of a part: kept for as long as the part lives, if it can never change. */
+function kept<T extends object>(
+  part: T,
+  encode: (fields: FieldWriter, part: T) => void,
+): Uint8Array {
+  let bytes = keptBytes.get(part);
+  if (bytes === undefined) {
+    const fields = new FieldWriter(1024);
+    encode(fields, part);
+    bytes = fields.bytes();
+    if (Object.isFrozen(part)) keptBytes.set(part, bytes);
+  }
+  return bytes;
+}
+
+const CLONE_FLAGS: Readonly<Record<OciNamespace, number>> = {
+  mount: 0x0002_0000,
+  cgroup: 0x0200_0000,
+  uts: 0x0400_0000,
+  ipc: 0x0800_0000,
+  pid: 0x2000_0000,
+  network: 0x4000_0000,
+};
+
+function encodeNamespaces(
+  fields: FieldWriter,
+  namespaces: readonly { readonly type: OciNamespace }[],
+): void {
+  const flags = namespaces.reduce((sum, { type }) => sum + CLONE_FLAGS[type], 0);
+  fields.u64(Tag.namespaces, flags);
+}
+
+function encodeSysctl(fields: FieldWriter, sysctl: Readonly<Record<string, string>>): void {
+  for (const [key, value] of Object.entries(sysctl)) {
+    fields.group(Tag.sysctl, (pair) => pair.string(Tag.key, key).string(Tag.value, value));
+  }
+}
+
+function encodeCapabilities(fields: FieldWriter, set: OciCapabilities): void {
+  fields.u64(Tag.capBounding, capabilityMask(set.bounding));
+  fields.u64(Tag.capEffective, capabilityMask(set.effective));
+  fields.u64(Tag.capPermitted, capabilityMask(set.permitted));
+  fields.u64(Tag.capInheritable, capabilityMask(set.inheritable));
+  fields.u64(Tag.capAmbient, capabilityMask(set.ambient));
+}
+
+const UNLIMITED = 2n ** 64n - 1n;
+
+function encodeRlimits(fields: FieldWriter, limits: readonly OciRlimit[]): void {
+  for (const { type, soft, hard } of limits) {
+    const name = type.slice('RLIMIT_'.length).toLowerCase();
+    if (!isRlimit(name)) continue; // a plan has none but those
+    fields.group(Tag.rlimit, (limit) => {
+      limit.u64(Tag.rlimitKind, rlimitNumber(name));
+      limit.u64(Tag.rlimitSoft, soft === -1 ? UNLIMITED : soft);
+      limit.u64(Tag.rlimitHard, hard === -1 ? UNLIMITED : hard);
+    });
+  }
+}
+
+function encodeLog(fields: FieldWriter, { log }: Plan, path: string): void {
+  if (log.type === 'none') return;
+  fields.group(Tag.logFile, (group) => {
+    group.string(Tag.logPath, path);
+    group.u64(Tag.logMaxBytes, log.maxBytes).u64(Tag.logFiles, log.files);
+  });
+}
+
+const KINDS: Readonly<Record<string, MountKind>> = {
+  bind: MountKind.bind,
+  tmpfs: MountKind.tmpfs,
+  proc: MountKind.proc,
+  sysfs: MountKind.sysfs,
+  devpts: MountKind.devpts,
+  mqueue: MountKind.mqueue,
+  cgroup: MountKind.cgroup,
+  overlay: MountKind.overlay,
+};
+
+/** MOUNT_ATTR_* of mount_setattr(2). */
+const ATTRIBUTES: Readonly<Record<string, number>> = {
+  ro: 0x1,
+  rro: 0x1,
+  nosuid: 0x2,
+  nodev: 0x4,
+  noexec: 0x8,
+  noatime: 0x10,
+  strictatime: 0x20,
+  nodiratime: 0x80,
+};
+
+function encodeMounts(fields: FieldWriter, mounts: readonly OciMount[]): void {
+  for (const mount of mounts) {
+    fields.group(Tag.mount, (group) => {
+      encodeMount(group, mount);
+    });
+  }
+}
+
+function encodeMount(fields: FieldWriter, mount: OciMount): void {
+  const { destination, type, source, options } = mount;
+  const dev = type === 'tmpfs' && destination === '/dev';
+  const kind = dev ? MountKind.dev : (KINDS[type] ?? MountKind.bind);
+  fields.u64(Tag.mountKind, kind).string(Tag.mountTarget, destination);
+  if (kind === MountKind.bind || kind === MountKind.overlay) fields.string(Tag.mountSource, source);
+
+  let attributes = 0;
+  for (const option of options) {
+    const attribute = ATTRIBUTES[option];
+    if (attribute !== undefined) attributes |= attribute;
+    else if (option.startsWith('scratch=')) fields.string(Tag.mountScratch, option.slice(8));
+    else if (!BIND_WORDS.has(option)) fields.string(Tag.mountData, option);
+  }
+  if (attributes !== 0) fields.u64(Tag.mountAttr, attributes);
+  if (options.includes('rro')) fields.u64(Tag.mountAttrRecursive, 1);
+}
+
+/** Said for the reader of the plan: they are what a bind is anyway. */
+const BIND_WORDS: ReadonlySet<string> = new Set(['bind', 'rbind', 'private', 'rprivate']);

@@ -1,0 +1,76 @@
+import type { MountRequest } from './image-seam.js';
+import { defaultMounts, type MountChoice } from './defaults.js';
+import type { MountAsked } from './mount-request.js';
+import type { OciMount } from './oci-spec.js';
+
+/**
+ * All mounts in the order they are made: by depth, so that none covers one made before it. At equal
+ * depth the order is: ours, the image's, the user's. A user's mount takes the place of one of
+ * ours (`/dev/shm`) or the image's at the same path, and /dev that of everything below it.
+ */
+export function planMounts(
+  choice: MountChoice,
+  implied: readonly MountRequest[],
+  asked: readonly MountAsked[],
+): readonly OciMount[] {
+  const ours = defaultMounts(choice);
+  if (implied.length === 0 && asked.length === 0) return ours;
+  if (asked.length === 0) return withImplied(ours, implied);
+
+  const targets = new Set(asked.map(({ target }) => target));
+  const kept = withImplied(ours, implied).filter(
+    ({ destination }) =>
+      !targets.has(destination) && !(targets.has('/dev') && destination.startsWith('/dev/')),
+  );
+  return byDepth([...kept, ...asked.map(toOci)]);
+}
+
+const known = new WeakMap<readonly MountRequest[], Map<readonly OciMount[], readonly OciMount[]>>();
+
+/** An image's own mounts are the same every time: one object, so that its bytes are kept. */
+function withImplied(
+  ours: readonly OciMount[],
+  implied: readonly MountRequest[],
+): readonly OciMount[] {
+  if (implied.length === 0) return ours;
+  let perImage = known.get(implied);
+  if (perImage === undefined) known.set(implied, (perImage = new Map()));
+  let mounts = perImage.get(ours);
+  if (mounts === undefined) {
+    mounts = Object.freeze(byDepth([...ours, ...implied.map(impliedToOci)]));
+    perImage.set(ours, mounts);
+  }
+  return mounts;
+}
+
+const depth = ({ destination }: OciMount): number => destination.split('/').length;
+
+/** A stable sort: at equal depth the order stays. */
+const byDepth = (mounts: OciMount[]): OciMount[] => mounts.sort((a, b) => depth(a) - depth(b));
+
+/**
+ * nodev on every bind: without a device cgroup a node of the host would be a way to its disks.
+ */
+function bind(source: string, destination: string, readOnly: boolean): OciMount {
+  const options = ['rbind', 'rprivate', 'nodev', ...(readOnly ? ['rro'] : [])];
+  return { destination, type: 'bind', source, options };
+}
+
+function toOci(mount: MountAsked): OciMount {
+  if (mount.type === 'bind') return bind(mount.source, mount.target, mount.readOnly);
+  const options = ['nosuid', 'nodev', 'mode=1777'];
+  if (mount.sizeBytes !== undefined) options.push(`size=${mount.sizeBytes}`);
+  return { destination: mount.target, type: 'tmpfs', source: 'tmpfs', options };
+}
+
+function impliedToOci(mount: MountRequest): OciMount {
+  if (mount.type === 'bind') return bind(mount.source, mount.target, mount.readOnly);
+  // Copy-on-write over a folder of the host; `scratch` is a plain name in the container's folder.
+  const scratch = `scratch${mount.target.replaceAll('/', '-')}`;
+  return {
+    destination: mount.target,
+    type: 'overlay',
+    source: mount.source,
+    options: ['nodev', `scratch=${scratch}`],
+  };
+}

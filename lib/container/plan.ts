@@ -1,0 +1,177 @@
+import { invalid } from '../errors/arguments.js';
+import type { ResolvedImage } from './image-seam.js';
+import {
+  capabilitySet,
+  DEFAULT_PATH,
+  defaultRlimits,
+  HOST_NETWORK_NAMESPACES,
+  MASKED_PATHS,
+  NAMESPACES,
+  NETWORK_SYSCTLS,
+  NO_SYSCTLS,
+  OCI_VERSION,
+  READ_ONLY_PATHS,
+  ROOTLESS_SYSCTLS,
+  UMASK,
+} from './defaults.js';
+import type { LogAsked } from './log-request.js';
+import type { OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
+import { planFiles, type PlanFile } from './plan-files.js';
+import { planMounts } from './plan-mounts.js';
+import { checkArgumentSize, parseUser } from './process-request.js';
+import type { ContainerRequest } from './request.js';
+import type { SecurityRequest } from './security-request.js';
+
+/** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
+export interface PlanHost {
+  readonly rootless: boolean;
+  /** Whether containers get a cgroup of their own. */
+  readonly cgroups: boolean;
+  readonly hostname: string;
+  readonly hosts: string;
+  readonly resolvConf: string;
+  /** Soft limit of the stack, which bounds argv and env; Infinity for none. */
+  readonly stackBytes: number;
+  /** Hard limit of open files. */
+  readonly openFiles: number;
+}
+
+/** Everything a start needs, as plain data: an OCI config and the few things it cannot say. */
+export interface Plan {
+  readonly oci: OciSpec;
+  /** Folders of the store, lowest first. */
+  readonly layers: readonly string[];
+  readonly files: readonly PlanFile[];
+  /** As asked: names are looked up in the container's own files. */
+  readonly user: string;
+  readonly groupAdd: readonly string[];
+  /** The user has no HOME in `env`: it is taken from the container's passwd. */
+  readonly setHome: boolean;
+  readonly log: LogAsked;
+  readonly stdin: 'pipe' | 'ignore';
+  /** 0: none. */
+  readonly timeoutMs: number;
+  readonly stopSignal: string;
+}
+
+/** Pure: the same request, image and machine give the same plan. */
+export function planContainer(
+  request: ContainerRequest,
+  image: ResolvedImage,
+  host: PlanHost,
+  id: string,
+): Plan {
+  const { process, security } = request;
+  const ownNetwork = request.network === 'none';
+  const hostname = request.hostname ?? (ownNetwork ? id.slice(0, 12) : host.hostname);
+  const args = planArgs(request, image);
+  const env = planEnv(hostname, image.config.Env ?? [], process.env);
+  checkArgumentSize(args, env, stackOf(security, host));
+
+  const { rootless, cgroups } = host;
+  const user = process.user ?? imageUser(image);
+  return {
+    oci: {
+      ociVersion: OCI_VERSION,
+      hostname,
+      root: { path: 'rootfs', readonly: security.readOnlyRootfs },
+      process: {
+        terminal: false,
+        user: ociUser(user),
+        args,
+        env,
+        cwd: process.cwd ?? (image.config.WorkingDir || '/'),
+        capabilities: capabilitySet(security.capabilities),
+        rlimits: planRlimits(security, host),
+        noNewPrivileges: security.noNewPrivileges,
+      },
+      mounts: planMounts({ rootless, cgroups, ownNetwork }, image.mounts, request.mounts),
+      linux: {
+        namespaces: ownNetwork ? NAMESPACES : HOST_NETWORK_NAMESPACES,
+        maskedPaths: security.maskedPaths ?? MASKED_PATHS,
+        readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
+        sysctl: ownNetwork ? (rootless ? ROOTLESS_SYSCTLS : NETWORK_SYSCTLS) : NO_SYSCTLS,
+      },
+    },
+    layers: image.layers,
+    files: planFiles({
+      hostname,
+      ownNetwork,
+      dns: request.dns,
+      extraHosts: request.extraHosts,
+      host,
+    }),
+    user,
+    groupAdd: security.groupAdd,
+    setHome: !env.some((entry) => entry.startsWith('HOME=')),
+    log: request.log,
+    stdin: request.stdin,
+    timeoutMs: process.timeoutMs,
+    stopSignal: image.config.StopSignal ?? 'SIGTERM',
+  };
+}
+
+/** Docker's rule: a given entrypoint makes the image's Cmd void, a given argv replaces it. */
+function planArgs(request: ContainerRequest, { config }: ResolvedImage): readonly string[] {
+  const entrypoint = request.entrypoint ?? config.Entrypoint ?? [];
+  const cmd = request.argv ?? (request.entrypoint === undefined ? (config.Cmd ?? []) : []);
+  const args = entrypoint.length === 0 ? cmd : [...entrypoint, ...cmd];
+  if (args.length === 0) {
+    throw invalid('argv', 'nothing to run: neither argv nor an entrypoint, and the image has none');
+  }
+  return args;
+}
+
+/** Docker's rule: defaults, then the image's, then the user's; each name once, where it first stood. */
+export function planEnv(
+  hostname: string,
+  image: readonly string[],
+  asked: Readonly<Record<string, string>>,
+): readonly string[] {
+  const values = new Map([
+    ['PATH', DEFAULT_PATH],
+    ['HOSTNAME', hostname],
+  ]);
+  for (const entry of image) {
+    const equals = entry.indexOf('=');
+    if (equals > 0) values.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+  for (const name in asked) values.set(name, asked[name] ?? '');
+  return Array.from(values, ([name, value]) => `${name}=${value}`);
+}
+
+/** What an image says is as unknown as what a user says: strictly the same rules. */
+function imageUser({ config }: ResolvedImage): string {
+  return config.User === undefined || config.User === ''
+    ? '0'
+    : parseUser(config.User, "the image's User");
+}
+
+function ociUser(user: string): OciProcess['user'] {
+  const [uid = '', gid = ''] = user.split(':');
+  const numeric = /^\d+$/.test(uid) && /^\d*$/.test(gid);
+  return {
+    uid: /^\d+$/.test(uid) ? Number(uid) : 0,
+    gid: /^\d+$/.test(gid) ? Number(gid) : 0,
+    umask: UMASK,
+    ...(numeric ? {} : { username: user }),
+  };
+}
+
+function planRlimits({ ulimits }: SecurityRequest, host: PlanHost): readonly OciRlimit[] {
+  const limits = defaultRlimits(host.openFiles);
+  if (ulimits.length === 0) return limits;
+  const asked = ulimits.map(({ name, soft, hard }) => ({
+    type: `RLIMIT_${name.toUpperCase()}`,
+    soft: finite(soft),
+    hard: finite(hard),
+  }));
+  const names = new Set(asked.map(({ type }) => type));
+  return [...limits.filter(({ type }) => !names.has(type)), ...asked];
+}
+
+const finite = (limit: number): number => (limit === Infinity ? -1 : limit);
+
+function stackOf({ ulimits }: SecurityRequest, host: PlanHost): number {
+  return ulimits.find(({ name }) => name === 'stack')?.soft ?? host.stackBytes;
+}
