@@ -70,6 +70,8 @@ enum class Type : uint16_t {
 };
 
 // Tags are unique over the whole protocol, nested groups included.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"  // GCC takes a scoped enumerator for a shadow of kVersion
 enum class Tag : uint16_t {
   // shared
   kVersion = 1,         // u64
@@ -183,6 +185,7 @@ enum class Tag : uint16_t {
   kOomKills = 158,    // u64: rise of the cgroup's OOM counter
   kPid = 159,         // u64: Started: pid inside the supervisor's pid namespace
 };
+#pragma GCC diagnostic pop
 
 enum class StdioKind : uint64_t {
   kNull = 0,        // /dev/null of the container
