@@ -1,4 +1,6 @@
 import type { CgroupMode } from '../native/protocol.js';
+import type { Binding } from '../native/types.js';
+import type { Store } from '../store/store.js';
 import type { Supervisor } from './supervisor.js';
 
 export type Mode = 'root' | 'rootless';
@@ -16,8 +18,9 @@ export interface RuntimeParts {
   readonly runDir: string;
   readonly mode: Mode;
   readonly cgroupMode: CgroupMode;
+  readonly binding: Binding;
+  readonly store: Store;
   readonly supervisor: Supervisor;
-  /** `'none'`: every container would be detached. */
   readonly labels: Readonly<Record<string, string>>;
   /** Throws ERR_RUNTIME_CLOSED once `close` was called. */
   assertOpen(action: string): void;

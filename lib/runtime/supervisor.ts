@@ -72,6 +72,10 @@ export class Supervisor {
     });
   }
 
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
   /** Starts one and shakes hands. */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     throwIfAborted(options.signal);

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
+import { makePrivateFolder, resolveFolders } from './folders.js';
+import type { CgroupMode } from '../native/protocol.js';
+import type { Binding } from '../native/types.js';
+import type { Store } from '../store/store.js';
+import type { Mode, RuntimeEvent, RuntimeParts } from './parts.js';
+import type { OpenRequest } from './request.js';
+import { Supervisor } from './supervisor.js';
+
+/** Folders, store, native part, supervisor: in this order, and back when one of them fails. */
+export async function openParts(request: OpenRequest): Promise<OpenedParts> {
+  throwIfAborted(request.signal);
+  const { mode, root, runDir } = resolveFolders(request);
+  // Only here: importing the package loads nothing native.
+  const [{ loadNative }, { Store }] = await Promise.all([
+    import('../native/load.js'),
+    import('../store/store.js'),
+  ]);
+  const native = loadNative();
+  const store = await Store.open({ root, mode, locker: native.binding });
+  throwIfAborted(request.signal);
+  makePrivateFolder(runDir);
+  const id = randomBytes(8).toString('hex');
+  const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': id };
+  const supervisor = await Supervisor.start({
+    binding: native.binding,
+    executable: native.supervisor,
+    args: [
+      'supervise',
+      ...Object.entries(options).flat(),
+      '--cgroup-parent',
+      request.cgroupParent,
+      ...(process.env['CAISSON_DEBUG'] === undefined ? [] : ['--debug']),
+    ],
+    signal: request.signal,
+  });
+  return new OpenedParts(id, runDir, mode, request.labels, native.binding, store, supervisor);
+}
+
+/** A Runtime's parts, and what only the Runtime itself may do with them. */
+export class OpenedParts implements RuntimeParts {
+  readonly id: string;
+  readonly root: string;
+  readonly runDir: string;
+  readonly mode: Mode;
+  readonly cgroupMode: CgroupMode;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly binding: Binding;
+  readonly store: Store;
+  readonly supervisor: Supervisor;
+  readonly #slots = new Map<symbol, unknown>();
+  readonly #work = new Set<Promise<unknown>>();
+  readonly #undo: (() => Promise<void>)[] = [];
+  #listener: ((event: RuntimeEvent) => void) | undefined;
+  #closed = false;
+
+  constructor(
+    id: string,
+    runDir: string,
+    mode: Mode,
+    labels: Readonly<Record<string, string>>,
+    binding: Binding,
+    store: Store,
+    supervisor: Supervisor,
+  ) {
+    this.id = id;
+    this.binding = binding;
+    this.store = store;
+    this.root = store.root;
+    this.runDir = runDir;
+    this.mode = mode;
+    this.labels = labels;
+    this.supervisor = supervisor;
+    this.cgroupMode = supervisor.facts.cgroupMode;
+  }
+
+  assertOpen(action: string): void {
+    if (this.#closed) throw new CaissonError('ERR_RUNTIME_CLOSED', { action });
+  }
+
+  isUsable(): boolean {
+    return !this.#closed && !this.supervisor.isLost;
+  }
+
+  background(work: Promise<unknown>): void {
+    this.#work.add(work);
+    const done = (): void => void this.#work.delete(work);
+    work.then(done, done);
+  }
+
+  slot<T>(key: symbol, make: () => T): T {
+    if (!this.#slots.has(key)) this.#slots.set(key, make());
+    return this.#slots.get(key) as T;
+  }
+
+  onEvent(listener: (event: RuntimeEvent) => void): void {
+    this.#listener = listener;
+  }
+
+  emit(event: RuntimeEvent): void {
+    this.#listener?.(event);
+  }
+
+  onClose(undo: () => Promise<void>): void {
+    this.#undo.push(undo);
+  }
+
+  /** Every noun's undo runs, whatever the others did; the first failure is the one that is told. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const failures: unknown[] = [];
+    for (const undo of this.#undo.reverse()) {
+      await undo().catch((error: unknown) => failures.push(error));
+    }
+    await Promise.allSettled(this.#work);
+    await this.supervisor.close();
+    this.emit({ type: 'close', id: this.id, time: new Date() });
+    if (failures.length > 0) throw failures[0];
+  }
+}

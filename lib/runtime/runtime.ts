@@ -1,0 +1,143 @@
+import { EventEmitter } from 'eventemitter3';
+import type { ContainerStore } from '../container/container-store.js';
+import type { HostReport } from '../host/check.js';
+import { checkMachine } from './check.js';
+import { invalid, kindOf, notYet } from '../errors/arguments.js';
+import type { ImageStore } from '../image/image-store.js';
+import type { NetworkStore } from '../network/network-store.js';
+import type { VolumeStore } from '../volume/volume-store.js';
+import { eventStream } from './event-stream.js';
+import { openParts, type OpenedParts } from './open.js';
+import type { CloseOptions, DiskUsage, EventsOptions, RuntimeOptions } from './options.js';
+import type { Mode, RuntimeEvent, RuntimeEventName, RuntimeParts } from './parts.js';
+import { makeStore } from './registry.js';
+import { parseCheck, parseClose, parseEvents, parseOpen } from './request.js';
+
+type EventMap = Record<RuntimeEventName, (event: RuntimeEvent) => void>;
+
+/** Reaches the parts of a Runtime without publishing them. */
+let readParts: (runtime: Runtime) => OpenedParts;
+
+/**
+ * A store and a supervisor of one's own. Several may be open in one program, on one store or on
+ * several; all that was started with it ends with it.
+ */
+export class Runtime implements AsyncDisposable {
+  readonly #parts: OpenedParts;
+  readonly #emitter: EventEmitter<EventMap & { any: (event: RuntimeEvent) => void }>;
+  #closing: Promise<void> | undefined;
+  readonly images: ImageStore;
+  readonly containers: ContainerStore;
+  readonly networks: NetworkStore;
+  readonly volumes: VolumeStore;
+
+  /** @internal Use {@link Runtime.open}. */
+  constructor(parts: OpenedParts) {
+    this.#parts = parts;
+    this.#emitter = new EventEmitter();
+    parts.onEvent((event) => {
+      this.#emitter.emit('any', event);
+      this.#emitter.emit(event.type, event);
+    });
+    this.images = makeStore('images', this);
+    this.containers = makeStore('containers', this);
+    this.networks = makeStore('networks', this);
+    this.volumes = makeStore('volumes', this);
+  }
+
+  static {
+    readParts = (runtime) => runtime.#parts;
+  }
+
+  /**
+   * Opens the store and starts the supervisor, a small process that ends with this program.
+   *
+   * @throws {@link CaissonError} `ERR_SUPERVISOR_START`, with the step that failed; what the machine
+   * lacks is said by {@link Runtime.check}.
+   */
+  static async open(options?: RuntimeOptions): Promise<Runtime> {
+    return new Runtime(await openParts(parseOpen(options)));
+  }
+
+  /** What this machine can do and lacks, one item a feature, each with its fix. Never rejects, but for options it does not know. */
+  static async check(options?: { mode?: Mode }): Promise<HostReport> {
+    return await checkMachine(parseCheck(options));
+  }
+
+  /** What happens to images and containers, from now on. */
+  events(options?: EventsOptions): AsyncIterable<RuntimeEvent> {
+    this.#parts.assertOpen('follow events');
+    return eventStream(parseEvents(options), (listener) => {
+      this.#emitter.on('any', listener);
+      return () => this.#emitter.off('any', listener);
+    });
+  }
+
+  on(event: RuntimeEventName, listener: (event: RuntimeEvent) => void): this {
+    this.#emitter.on(event, listener);
+    return this;
+  }
+
+  once(event: RuntimeEventName, listener: (event: RuntimeEvent) => void): this {
+    this.#emitter.once(event, listener);
+    return this;
+  }
+
+  off(event: RuntimeEventName, listener: (event: RuntimeEvent) => void): this {
+    this.#emitter.off(event, listener);
+    return this;
+  }
+
+  listen(_address: string | { port: number; host?: string }): Promise<AsyncDisposable> {
+    return Promise.reject(notYet('Runtime.listen()'));
+  }
+
+  diskUsage(): Promise<DiskUsage> {
+    return Promise.reject(notYet('Runtime.diskUsage()', 'version 0.3'));
+  }
+
+  /**
+   * Kills and removes what was started with it, then ends the supervisor. Calls share one outcome;
+   * calls that are still running resolve or reject as their processes end.
+   */
+  async close(options?: CloseOptions): Promise<void> {
+    parseClose(options);
+    this.#closing ??= this.#parts.close();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** The parts behind a `runtime` option, or those of the default Runtime. */
+export function partsOf(runtime: unknown, action: string): RuntimeParts | Promise<RuntimeParts> {
+  if (runtime === undefined) return defaultParts();
+  if (!(runtime instanceof Runtime)) {
+    throw invalid('runtime', `must be a Runtime, not ${kindOf(runtime)}`);
+  }
+  const parts = readParts(runtime);
+  parts.assertOpen(action);
+  return parts;
+}
+
+let defaultRuntime: Promise<Runtime> | undefined;
+let defaultOpened: OpenedParts | undefined;
+
+/** Opened on first use, and again when it was lost: its user cannot do that. */
+function defaultParts(): RuntimeParts | Promise<RuntimeParts> {
+  if (defaultOpened?.isUsable() === true) return defaultOpened;
+  if (defaultOpened !== undefined) {
+    defaultOpened = undefined;
+    defaultRuntime = undefined;
+  }
+  defaultRuntime ??= Runtime.open();
+  return defaultRuntime.then(
+    (runtime) => (defaultOpened = readParts(runtime)),
+    (error: unknown) => {
+      defaultRuntime = undefined;
+      throw error;
+    },
+  );
+}
