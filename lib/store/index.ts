@@ -1,0 +1,21 @@
+export { ContainerRecords, type ContainerConfig, type StoredContainer } from './containers.js';
+export { errnoOf, isAbsent, storeError } from './files.js';
+export type { StoreMode } from './identity.js';
+export {
+  BLOB_ABSENT,
+  CREATED,
+  MEDIA_TYPES,
+  REF_NAME,
+  type Descriptor,
+  type Digest,
+  type ImageIndex,
+} from './images.js';
+export { isAlive, type Keeper } from './keeper.js';
+export { IMAGES_LOCK } from './leases.js';
+export type { Locker } from './locks.js';
+export { isName } from './names.js';
+export { makeLayer, type SkeletonEntry } from './skeleton.js';
+export { storeOf, type StoreOwner } from './store-of.js';
+export { openStore, SKELETON_LAYER, Store, type StoreOptions } from './store.js';
+export type { StoreTrial, Suitability } from './suitability.js';
+export { sweep, type SweepHost } from './sweep.js';

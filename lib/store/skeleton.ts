@@ -1,0 +1,50 @@
+import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errnoOf, storeError, temporaryName } from './files.js';
+
+/** What a made layer consists of, parents before children. Owner: whoever made the store, uid 0 inside. */
+export type SkeletonEntry =
+  | { readonly type: 'folder'; readonly path: string; readonly mode: number }
+  | { readonly type: 'file'; readonly path: string; readonly mode: number }
+  | { readonly type: 'link'; readonly path: string; readonly target: string };
+
+/**
+ * Lowest under every image: the mount points of a container, so that starting one writes nothing to
+ * its upper folder. What an image itself says about a path wins over it.
+ */
+export const SKELETON: readonly SkeletonEntry[] = [
+  ...['dev', 'etc', 'proc', 'run', 'sys', 'var'].map(
+    (path) => ({ type: 'folder', path, mode: 0o755 }) as const,
+  ),
+  { type: 'folder', path: 'tmp', mode: 0o1777 },
+  ...['etc/hostname', 'etc/hosts', 'etc/resolv.conf'].map(
+    (path) => ({ type: 'file', path, mode: 0o644 }) as const,
+  ),
+];
+
+/** Makes the layer folder `path`, complete or not at all. One that exists is taken as it is. */
+export async function makeLayer(path: string, entries: readonly SkeletonEntry[]): Promise<void> {
+  const temporary = join(dirname(path), temporaryName());
+  try {
+    await mkdir(temporary, { mode: 0o755 });
+    for (const entry of entries) await makeEntry(join(temporary, entry.path), entry);
+    await chmod(temporary, 0o755);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    // Somebody else was first: a folder that is not empty is not replaced by rename(2).
+    if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'EEXIST') {
+      throw storeError(error, path);
+    }
+  }
+}
+
+async function makeEntry(path: string, entry: SkeletonEntry): Promise<void> {
+  if (entry.type === 'link') {
+    await symlink(entry.target, path);
+    return;
+  }
+  if (entry.type === 'folder') await mkdir(path);
+  else await writeFile(path, '', { flag: 'wx' });
+  await chmod(path, entry.mode); // the umask must not matter
+}

@@ -1,0 +1,42 @@
+import { lstat, readdir } from 'node:fs/promises';
+import { ContainerRecords } from './containers.js';
+import { isAbsent, TEMPORARY } from './files.js';
+import type { Store } from './store.js';
+
+export interface SweepHost {
+  readonly store: Store;
+  /** Removes a store-relative folder with all below it; absent is success. Through the supervisor. */
+  readonly remove: (folder: string) => Promise<void>;
+}
+
+/** Nobody makes a record or a layer for this long without having renamed or registered it. */
+const HALF_MADE_MS = 60 * 60 * 1000;
+
+/**
+ * Removes what the dead left in the store: containers whose runtime has ended without undoing (its
+ * journal undoes them too, but only for those who use the same run folder) and halves of layers and
+ * records. Idempotent; several may run at once.
+ */
+export async function sweep({ store, remove }: SweepHost): Promise<void> {
+  const { dead } = await store.containers.list();
+  for (const { config } of dead) {
+    await remove(ContainerRecords.folderOf(config.id));
+    await store.containers.names.release(config.name, config.id);
+  }
+  for (const folder of ['layers', 'containers']) {
+    for (const name of await readdir(store.path(folder))) {
+      if (!name.startsWith(TEMPORARY)) continue;
+      if (await isOld(store.path(folder, name))) await remove(`${folder}/${name}`);
+    }
+  }
+}
+
+async function isOld(path: string): Promise<boolean> {
+  try {
+    const { ctimeMs } = await lstat(path);
+    return Date.now() - ctimeMs > HALF_MADE_MS;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
