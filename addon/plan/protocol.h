@@ -88,6 +88,7 @@ enum class Tag : uint16_t {
   kRows = 12,           // u64
   kImportResult = 13,   // string: Done of an Import: "sha256:<hex>" of the canonical tar (the diffID)
   kImportBytes = 14,    // u64: Done of an Import: sum of file sizes
+  kImportTarBytes = 15,  // u64: Done of an Import: length of the canonical tar
 
   // Welcome
   kCgroupMode = 20,     // u64: CgroupMode

@@ -186,24 +186,17 @@ std::string EncodeTarHeaders(const TarEntry& entry) {
 
 void CanonicalTar::Begin(const TarEntry& entry) {
   const std::string headers = EncodeTarHeaders(entry);
+  Add(headers.data(), headers.size());
   content_ = 0;
-  sha_.Update(headers.data(), headers.size());
-  Copy(headers.data(), headers.size());
 }
 
-void CanonicalTar::Data(const void* data, size_t bytes) {
-  content_ += bytes;
-  sha_.Update(data, bytes);
-  Copy(data, bytes);
-}
+void CanonicalTar::Data(const void* data, size_t bytes) { Add(data, bytes); }
 
 void CanonicalTar::Zeros(uint64_t bytes) {
-  content_ += bytes;
-  sha_.UpdateZeros(bytes);
   static constexpr uint8_t kZeros[16 * 1024] = {};
-  while (copy_fd_ >= 0 && bytes != 0) {
+  while (bytes != 0) {
     const size_t part = std::min<uint64_t>(bytes, sizeof kZeros);
-    Copy(kZeros, part);
+    Add(kZeros, part);
     bytes -= part;
   }
 }
@@ -213,6 +206,13 @@ void CanonicalTar::End() { Zeros((kBlock - content_ % kBlock) % kBlock); }
 Sha256::Digest CanonicalTar::Finish() {
   Zeros(2 * kBlock);
   return sha_.Finish();
+}
+
+void CanonicalTar::Add(const void* data, size_t bytes) {
+  content_ += bytes;
+  bytes_ += bytes;
+  sha_.Update(data, bytes);
+  Copy(data, bytes);
 }
 
 void CanonicalTar::Copy(const void* data, size_t bytes) {

@@ -72,13 +72,17 @@ class CanonicalTar {
   // Ends the stream.
   [[nodiscard]] Sha256::Digest Finish();
 
+  // Length of the stream so far.
+  [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
   // The first error of writing to `copy_fd`, or 0.
   [[nodiscard]] int copy_error() const noexcept { return copy_error_; }
 
  private:
+  void Add(const void* data, size_t bytes);
   void Copy(const void* data, size_t bytes);
 
   Sha256 sha_;
+  uint64_t bytes_ = 0;
   uint64_t content_ = 0;
   int copy_fd_;
   int copy_error_ = 0;

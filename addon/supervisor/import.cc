@@ -106,6 +106,7 @@ class Importer {
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] uint64_t tar_bytes() const noexcept { return tar_.bytes(); }
   [[nodiscard]] const Sha256::Digest& digest() const noexcept { return digest_; }
 
  private:
@@ -375,7 +376,8 @@ int RunImportAndTar(int source_fd, int target_parent_fd, const char* target_name
   FieldWriter report;
   if (result) {
     report.String(Tag::kImportResult, "sha256:" + ToHex(importer.digest()))
-        .U64(Tag::kImportBytes, importer.bytes());
+        .U64(Tag::kImportBytes, importer.bytes())
+        .U64(Tag::kImportTarBytes, importer.tar_bytes());
   } else {
     report.U64(Tag::kStep, static_cast<uint64_t>(result.error().step))
         .U64(Tag::kErrno, static_cast<uint64_t>(result.error().error))

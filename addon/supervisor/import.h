@@ -24,7 +24,7 @@ namespace caisson {
 // so far under `target_name`: one way to remove it is enough, the caller's.
 //
 // Writes one body of fields to `report_fd`, smaller than PIPE_BUF:
-//   returns 0: kImportResult, kImportBytes
+//   returns 0: kImportResult, kImportBytes, kImportTarBytes
 //   returns 1: kStep, kErrno, kIndex, kDetail (the path below the source that it was about)
 [[nodiscard]] int RunImport(int source_fd, int target_parent_fd, const char* target_name,
                             int report_fd);

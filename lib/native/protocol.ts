@@ -41,6 +41,7 @@ export const Tag = {
   rows: 12,
   importResult: 13,
   importBytes: 14,
+  importTarBytes: 15,
   cgroupMode: 20,
   supervisorPid: 21,
   bootstrapPid: 22,
