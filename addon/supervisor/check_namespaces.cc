@@ -147,14 +147,29 @@ Finding Namespaces(const Host& host) {
   return Fail("refused", error, "refused are namespaces:" + missing);
 }
 
-// The mounts below `folder`, by which the kernel tells that a fresh one would show more.
-std::string MountsBelow(const char* folder) {
+// Folders of proc and sysfs that are made to be mounted on: the kernel does not count these.
+constexpr const char* kMountPoints[] = {
+    "/proc/sys/fs/binfmt_misc",
+    "/proc/fs/nfsd",
+    "/sys/fs/",
+    "/sys/kernel/security",
+    "/sys/kernel/debug",
+    "/sys/kernel/tracing",
+    "/sys/kernel/config",
+    "/sys/firmware/efi/efivars",
+};
+
+// What covers parts of `folder`, by which the kernel tells that a fresh mount would show more.
+std::string CoveredParts(const char* folder) {
   const std::string prefix = std::string(folder) + "/";
   std::string found;
   int count = 0;
   for (const std::string& line : Lines(ReadFile("/proc/self/mountinfo", 1 << 20))) {
     const std::vector<std::string> words = Words(line);
     if (words.size() < 5 || !words[4].starts_with(prefix)) continue;
+    bool expected = false;
+    for (const char* point : kMountPoints) expected |= words[4].starts_with(point);
+    if (expected) continue;
     if (++count <= 4) found += " " + words[4];
   }
   if (count > 4) found += " and " + std::to_string(count - 4) + " more";
@@ -167,7 +182,7 @@ int MountOver(const char* type, const char* folder, const char* data = nullptr) 
 }
 
 Finding Proc(const Host& host) {
-  const std::string covered = MountsBelow("/proc");
+  const std::string covered = CoveredParts("/proc");
   return TryAsInit(host, 0, [&] {
     const int error = MountOver("proc", "/proc");
     if (error == 0) return Ok();
@@ -181,7 +196,7 @@ Finding Proc(const Host& host) {
 }
 
 Finding Sysfs(const Host& host) {
-  const std::string covered = MountsBelow("/sys");
+  const std::string covered = CoveredParts("/sys");
   return TryAsInit(host, CLONE_NEWNET, [&] {
     const int error = MountOver("sysfs", "/sys");
     if (error == 0) return Ok();

@@ -27,8 +27,9 @@ export function finished(
         maxBuffer: 64 << 20,
       },
       (error, stdout, stderr) => {
-        if (error !== null && typeof error.code === 'string') return reject(error);
-        resolve({ exitCode: child.exitCode, signal: child.signalCode, stdout, stderr });
+        // An exit status is a number; a word means that it could not be started.
+        if (error !== null && typeof error.code === 'string') reject(new Error(error.message));
+        else resolve({ exitCode: child.exitCode, signal: child.signalCode, stdout, stderr });
       },
     );
   });

@@ -7,7 +7,7 @@ export const TEMP_PREFIX = `caisson-test-${process.pid}-`;
 
 export interface TempFolder extends AsyncDisposable {
   readonly path: string;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }
 
 /** A fresh folder below the temp folder, 0755, owned by `uid` where that is given. */
@@ -24,7 +24,7 @@ export interface TempStore extends AsyncDisposable {
   readonly options: { root: string; runDir: string; cgroupParent: string };
   readonly root: string;
   readonly runDir: string;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }
 
 /** A store and a run folder (0700) of one's own. `remove()` after the Runtime was closed. */
