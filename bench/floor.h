@@ -74,6 +74,7 @@ static inline void Die(const char* what) {
 // ---- what all launches of a run share --------------------------------------------------------
 
 struct Hierarchy {
+  const char* name;  // of v1: its controller
   int root_fd;
   int group_fd;  // this program's own group: the containers' parent
   int v2;
@@ -306,6 +307,26 @@ static int StepSysfs(struct Launch* l) {
   return mount("sysfs", "sys", "sysfs", kMsNosuid | kMsNodev | kMsNoexec | kMsRdonly, NULL);
 }
 
+// What the container sees of its cgroups: on v2 the one hierarchy, else a tmpfs with those in use.
+static int StepCgroupView(struct Launch* l) {
+  enum { kLocked = kMsRdonly | kMsNosuid | kMsNodev | kMsNoexec };
+  char path[64];
+  (void)l;
+  if (g.hierarchies[0].v2 && g.hierarchy_count == 1) {
+    return mount("cgroup", "sys/fs/cgroup", "cgroup2", kLocked, NULL);
+  }
+  if (mount("tmpfs", "sys/fs/cgroup", "tmpfs", kLocked & ~kMsRdonly, "mode=755") != 0) return -1;
+  for (int i = 0; i < g.hierarchy_count; ++i) {
+    const struct Hierarchy* h = &g.hierarchies[i];
+    snprintf(path, sizeof path, "sys/fs/cgroup/%s", h->name);
+    if (mkdir(path, 0755) != 0) return -1;
+    if (mount("cgroup", path, h->v2 ? "cgroup2" : "cgroup", kLocked, h->v2 ? NULL : h->name) != 0) {
+      return -1;
+    }
+  }
+  return mount(NULL, "sys/fs/cgroup", NULL, kMsRemount | kMsBind | kLocked, NULL);
+}
+
 static int StepMqueue(struct Launch* l) {
   (void)l;
   return mount("mqueue", "dev/mqueue", "mqueue", kMsNosuid | kMsNodev | kMsNoexec, NULL);
@@ -480,6 +501,11 @@ static int StepDescriptors(struct Launch* l) {
   return (int)syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
+static int StepWorkdir(struct Launch* l) {
+  (void)l;
+  return chdir("/");
+}
+
 static int StepFindExecutable(struct Launch* l) {
   (void)l;
   return faccessat(AT_FDCWD, g.program, X_OK, AT_EACCESS);
@@ -497,7 +523,8 @@ static int StepExec(struct Launch* l) {
 #define FLOOR_MOUNT_STEPS                                                                         \
   {"Propagation: private", StepPropagation}, {"RootMount: move_mount overlay", StepRootMount},    \
       {"Mount: proc", StepProc}, {"Mount: dev tmpfs, 6 nodes, 6 links, 3 folders", StepDev},      \
-      {"Mount: devpts", StepDevpts}, {"Mount: sysfs", StepSysfs}, {"Mount: mqueue", StepMqueue},  \
+      {"Mount: devpts", StepDevpts}, {"Mount: sysfs", StepSysfs},                                 \
+      {"Mount: cgroup view", StepCgroupView}, {"Mount: mqueue", StepMqueue},                      \
       {"Mount: shm", StepShm}, {"Files: tmpfs, 3 files, 3 binds", StepFiles},                     \
       {"Sysctl: 2 writes", StepSysctl}, {"MaskedPath: Docker's list", StepMasked},                \
       {"ReadOnlyPath: Docker's list", StepReadOnly}, {"Pivot: pivot_root, umount2", StepPivot}, { \
@@ -507,6 +534,7 @@ static int StepExec(struct Launch* l) {
 #define FLOOR_PROCESS_STEPS                                                      \
   {"User: passwd, group", StepUser}, {"Rlimit", StepRlimits},                    \
       {"Session: setsid, umask", StepSession}, {"Keyring: keyctl", StepKeyring}, \
+      {"Workdir: chdir", StepWorkdir},                                           \
       {"Credentials: 28 bounding drops, setres*id", StepCredentials},            \
       {"Capabilities: capset, ambient", StepCapabilities},                       \
       {"DieWithParent: PDEATHSIG", StepDieWithParent},                           \
@@ -605,8 +633,9 @@ static int IsFileSystem(const char* path, long type) {
 static char own_group[32];
 static pid_t owner;
 
-static void AddHierarchy(const char* root, int v2) {
+static void AddHierarchy(const char* root, const char* name, int v2) {
   struct Hierarchy* h = &g.hierarchies[g.hierarchy_count++];
+  h->name = name;
   h->v2 = v2;
   h->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (h->root_fd < 0 || mkdirat(h->root_fd, own_group, 0755) != 0) Die(root);
@@ -642,11 +671,14 @@ static void SetUp(void) {
   if (marks == MAP_FAILED) Die("mmap");
   atexit(RemoveHierarchies);
   if (IsFileSystem("/sys/fs/cgroup", kCgroup2)) {
-    AddHierarchy("/sys/fs/cgroup", 1);
+    AddHierarchy("/sys/fs/cgroup", "unified", 1);
   } else {
-    if (IsFileSystem("/sys/fs/cgroup/unified", kCgroup2)) AddHierarchy("/sys/fs/cgroup/unified", 1);
-    if (IsFileSystem("/sys/fs/cgroup/pids", kCgroup)) AddHierarchy("/sys/fs/cgroup/pids", 0);
-    if (IsFileSystem("/sys/fs/cgroup/freezer", kCgroup)) AddHierarchy("/sys/fs/cgroup/freezer", 0);
+    if (IsFileSystem("/sys/fs/cgroup/unified", kCgroup2))
+      AddHierarchy("/sys/fs/cgroup/unified", "unified", 1);
+    if (IsFileSystem("/sys/fs/cgroup/pids", kCgroup))
+      AddHierarchy("/sys/fs/cgroup/pids", "pids", 0);
+    if (IsFileSystem("/sys/fs/cgroup/freezer", kCgroup))
+      AddHierarchy("/sys/fs/cgroup/freezer", "freezer", 0);
   }
   null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   g.own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);

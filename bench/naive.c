@@ -78,11 +78,6 @@ static int StepJoin(struct Launch* l) {
                CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP);
 }
 
-static int StepWorkdir(struct Launch* l) {
-  (void)l;
-  return chdir("/");
-}
-
 static const struct Step kExecBefore[] = {
     {"CgroupCreate: mkdir, open", StepExecCgroup},
     {"Stdio: 3 pipes", StepStdio},
@@ -93,7 +88,6 @@ static const struct Step kExecBefore[] = {
 static const struct Step kExecChild[] = {
     {"CgroupJoin: write", StepCgroupJoin},
     {"JoinNamespaces: setns", StepJoin},
-    {"Workdir: chdir", StepWorkdir},
     FLOOR_PROCESS_STEPS,
     {NULL, NULL},
 };
