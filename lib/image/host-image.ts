@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeLayer } from '../store/skeleton.js';
+import { SKELETON_LAYER, type Store } from '../store/store.js';
+import type { ImageConfig } from './config.js';
+import { readHostPaths } from './host-facts.js';
+import { planHost, type HostPlan } from './host-plan.js';
+import type { HostRequest } from './request.js';
+import type { ResolvedImage } from './resolved-image.js';
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** How long a look at this machine is good for, in milliseconds: a start looks every second at most. */
+const FRESH_MS = 1000;
+
+/** `Image.host()`: nothing but its options, until a container is to be started. */
+export class HostImage {
+  readonly id: `host:${string}`;
+  readonly config: ImageConfig;
+  readonly #request: HostRequest;
+
+  constructor(request: HostRequest) {
+    this.#request = request;
+    this.id = `host:${digest(request)}`;
+    this.config = hostConfig();
+    // Throws now what is wrong with the options.
+    planHost(readHostPaths(request), request.writable);
+  }
+
+  /** Looks at this machine and makes the layer of mount points where it is new. */
+  async resolve(store: Store, cache: HostCache): Promise<ResolvedImage> {
+    const cached = cache.get(this.id);
+    if (cached !== undefined && Date.now() - cached.at < FRESH_MS) return cached.image;
+    const plan = planHost(readHostPaths(this.#request), this.#request.writable);
+    const layer = await hostLayer(store, plan);
+    const image: ResolvedImage = {
+      id: this.id,
+      layers: [SKELETON_LAYER, layer],
+      config: this.config,
+      mounts: plan.mounts,
+    };
+    cache.set(this.id, { image, at: Date.now() });
+    return image;
+  }
+}
+
+export type HostCache = Map<string, { readonly image: ResolvedImage; readonly at: number }>;
+
+/** Named by what is in it, so that it is made once for each shape of a host. */
+async function hostLayer(store: Store, plan: HostPlan): Promise<string> {
+  const folder = `layers/host-${digest(plan.entries).slice(0, 32)}`;
+  try {
+    await access(store.path(folder));
+  } catch {
+    await makeLayer(store.path(folder), plan.entries);
+  }
+  return folder;
+}
+
+function hostConfig(): ImageConfig {
+  const node = dirname(process.execPath);
+  const path = PATH.split(':').includes(node) ? PATH : `${PATH}:${node}`;
+  return Object.freeze({
+    Env: Object.freeze([`PATH=${path}`]),
+    Cmd: Object.freeze(['/bin/sh']),
+  });
+}
+
+const digest = (value: unknown): string =>
+  createHash('sha256').update(JSON.stringify(value)).digest('hex');

@@ -1,0 +1,71 @@
+import type { Readable } from 'node:stream';
+import { throwIfAborted } from '../errors/index.js';
+import type { Call } from '../runtime/call.js';
+import { registerStore } from '../runtime/registry.js';
+import { partsOf, type Runtime } from '../runtime/runtime.js';
+import type { Digest } from '../store/images.js';
+import type { ImageConfig } from './config.js';
+import { Image } from './image.js';
+import type { Operation } from './operation.js';
+import type { HostOptions, ImageListOptions, PullOptions } from './options.js';
+import { pruneImages } from './remove.js';
+import { parseCall } from './request.js';
+
+type Unbound<O> = Omit<O, 'runtime'>;
+
+/** `runtime.images`: the statics of {@link Image}, bound to one Runtime. */
+export class ImageStore {
+  readonly #runtime: Runtime;
+
+  /** @internal */
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** {@link Image.host} */
+  host(options?: Unbound<HostOptions>): Image {
+    return Image.host(options);
+  }
+
+  /** {@link Image.fromRootfs} */
+  async fromRootfs(
+    dir: string | Readable,
+    config?: ImageConfig,
+    options?: Unbound<Call>,
+  ): Promise<Image> {
+    return await Image.fromRootfs(dir, config, this.#bind(options));
+  }
+
+  /** {@link Image.get} */
+  async get(ref: string, options?: Unbound<Call>): Promise<Image> {
+    return await Image.get(ref, this.#bind(options));
+  }
+
+  /** {@link Image.list} */
+  async list(options?: Unbound<ImageListOptions>): Promise<Image[]> {
+    return await Image.list(this.#bind(options));
+  }
+
+  /** {@link Image.pull} */
+  pull(ref: string, options?: Unbound<PullOptions>): Operation<Image, never> {
+    return Image.pull(ref, this.#bind(options));
+  }
+
+  /** {@link Image.load} */
+  async load(source: string | Readable, options?: Unbound<Call>): Promise<Image[]> {
+    return await Image.load(source, this.#bind(options));
+  }
+
+  /** Removes the images that have no name and that nobody uses; returns their ids. */
+  async prune(options?: Unbound<Call>): Promise<Digest[]> {
+    const { signal } = parseCall(options);
+    throwIfAborted(signal);
+    return await pruneImages(await partsOf(this.#runtime, 'prune images'));
+  }
+
+  #bind<O extends object>(options: O | undefined): O & { runtime: Runtime } {
+    return { ...(options as O), runtime: this.#runtime };
+  }
+}
+
+registerStore('images', (runtime) => new ImageStore(runtime));

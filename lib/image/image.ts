@@ -1,0 +1,210 @@
+import { Readable } from 'node:stream';
+import { checkName, notYet } from '../errors/arguments.js';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
+import type { Call } from '../runtime/call.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import { partsOf } from '../runtime/runtime.js';
+import type { Digest } from '../store/images.js';
+import { storeOf } from '../store/store-of.js';
+import type { ImageConfig } from './config.js';
+import { HostImage } from './host-image.js';
+import { importRootfs } from './import.js';
+import { failedOperation, type Operation } from './operation.js';
+import type {
+  Auth,
+  HostOptions,
+  ImageListOptions,
+  Layer,
+  PullOptions,
+  RemoveImageOptions,
+} from './options.js';
+import { findImage, listImages, tagImage, type ImageRecord } from './records.js';
+import { familiar, parseReference } from './reference.js';
+import { removeImage } from './remove.js';
+import { parseCall, parseFromRootfs, parseHost, parseList, parseRemove } from './request.js';
+import type { ImageId } from './resolved-image.js';
+
+/** Where an image's contents are: on this machine itself, or in a store. */
+export type ImageSource =
+  | { readonly kind: 'host'; readonly host: HostImage }
+  | { readonly kind: 'stored'; readonly parts: RuntimeParts; readonly record: ImageRecord };
+
+/** Reaches the source of an Image without publishing it. */
+export let sourceOf: (image: Image) => ImageSource;
+
+/**
+ * What containers are made from. A handle: it owns nothing, and two that have the same `id` are the same
+ * image.
+ */
+export class Image {
+  readonly #source: ImageSource;
+  #tags: readonly string[];
+
+  /** @internal Use the static methods. */
+  constructor(source: ImageSource) {
+    this.#source = source;
+    this.#tags = source.kind === 'host' ? [] : Object.freeze([...source.record.tags]);
+  }
+
+  static {
+    sourceOf = (image) => image.#source;
+  }
+
+  /**
+   * This machine's own programs, read-only, below a fresh writable root: no image needed. Shown are
+   * `/usr /bin /sbin /lib* /opt`, the folder of the running node, and a fixed list below `/etc` (users,
+   * name services, the dynamic loader's, certificates, time zone) without anything secret. `/tmp`,
+   * `/root`, `/home` and `/var` are the container's own.
+   *
+   * @example
+   * ```ts
+   * await Container.run(Image.host({ paths: [process.cwd()] }), ['node', 'test.js'], { cwd: process.cwd() });
+   * ```
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when one of `paths` does not exist
+   */
+  static host(options?: HostOptions): Image {
+    return new Image({ kind: 'host', host: new HostImage(parseHost(options)) });
+  }
+
+  /**
+   * Imports a folder that holds a root file system: the store gets a copy, which later changes of the
+   * folder do not reach. Contents, holes, hard links, modes, owners, times and xattrs are kept; what lies
+   * on other mounts is not followed, sockets are left out. Rootless, every file becomes root's (of the
+   * container) and device nodes are left out.
+   *
+   * The same content with the same `config` is the same image.
+   *
+   * @throws {@link CaissonError} `ERR_IMPORT_FAILED` with the path it was about, `ERR_STORE_FULL`
+   */
+  static async fromRootfs(
+    dir: string | Readable,
+    config?: ImageConfig,
+    options?: Call,
+  ): Promise<Image> {
+    const request = parseFromRootfs(dir, config, options);
+    const parts = await partsOf(request.runtime, 'import');
+    return stored(parts, await importRootfs(parts, request));
+  }
+
+  /**
+   * The image of that name (`debian`, `registry.example/app:1.2`), id, or beginning of an id.
+   *
+   * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`
+   */
+  static async get(ref: string, options?: Call): Promise<Image> {
+    const reference = checkName(ref, 'ref');
+    const { runtime, signal } = parseCall(options);
+    throwIfAborted(signal);
+    const parts = await partsOf(runtime, 'get an image');
+    return stored(parts, await findImage(storeOf(parts), reference));
+  }
+
+  /** Oldest first. */
+  static async list(options?: ImageListOptions): Promise<Image[]> {
+    const { runtime, signal, reference, labels } = parseList(options);
+    throwIfAborted(signal);
+    const parts = await partsOf(runtime, 'list images');
+    const name = reference === undefined ? undefined : familiar(reference);
+    const images = await listImages(storeOf(parts));
+    return images
+      .filter(({ tags }) => name === undefined || tags.includes(name))
+      .filter(({ config }) => labels.every((label) => hasLabel(config, label)))
+      .map((record) => stored(parts, record));
+  }
+
+  static pull(_ref: string, _options?: PullOptions): Operation<Image, never> {
+    return failedOperation(notYet('Image.pull()'));
+  }
+
+  static build(_options: object): Operation<Image, never> {
+    return failedOperation(notYet('Image.build()'));
+  }
+
+  static load(_source: string | Readable, _options?: Call): Promise<Image[]> {
+    return Promise.reject(notYet('Image.load()'));
+  }
+
+  /** `sha256:` and the digest of its configuration, or `host:` and a hash of the options. */
+  get id(): ImageId {
+    return this.#source.kind === 'host' ? this.#source.host.id : this.#source.record.id;
+  }
+
+  /** Names, in their short form. As they were when this handle was made, and as `tag` changed them. */
+  get tags(): readonly string[] {
+    return this.#tags;
+  }
+
+  /** Sum of its layers, unpacked; 0 of this machine's own programs. */
+  get sizeBytes(): number {
+    return this.#source.kind === 'host' ? 0 : this.#source.record.sizeBytes;
+  }
+
+  get config(): Readonly<ImageConfig> {
+    return this.#source.kind === 'host' ? this.#source.host.config : this.#source.record.config;
+  }
+
+  /** Gives it one more name. An image that had the name loses it. */
+  async tag(ref: string): Promise<void> {
+    const { parts, record } = this.#stored('tag');
+    const name = parseReference(checkName(ref, 'ref'));
+    this.#tags = Object.freeze(await tagImage(storeOf(parts), record.id, name));
+  }
+
+  push(_ref: string, _options?: Call & { auth?: Auth }): Operation<Digest, never> {
+    try {
+      this.#stored('push');
+      return failedOperation(notYet('Image.push()'));
+    } catch (error) {
+      return failedOperation(error);
+    }
+  }
+
+  save(_options?: { format?: 'oci' | 'docker' }): Readable {
+    return new Readable({
+      read: () => undefined,
+      construct: (done) => {
+        try {
+          this.#stored('save');
+          done(notYet('Image.save()'));
+        } catch (error) {
+          done(error as Error);
+        }
+      },
+    });
+  }
+
+  async history(): Promise<Layer[]> {
+    this.#stored('history');
+    return await Promise.reject(notYet('Image.history()'));
+  }
+
+  /**
+   * Removes it with all its names, and the layers that no other image and no container uses.
+   *
+   * @throws {@link CaissonError} `ERR_IMAGE_IN_USE`, with the names of the containers
+   */
+  async remove(options?: RemoveImageOptions): Promise<void> {
+    const request = parseRemove(options);
+    const { parts, record } = this.#stored('remove');
+    parts.assertOpen('remove an image');
+    await removeImage(parts, record.id, request);
+    this.#tags = [];
+  }
+
+  #stored(verb: string): Extract<ImageSource, { kind: 'stored' }> {
+    if (this.#source.kind === 'stored') return this.#source;
+    throw new CaissonError('ERR_UNSUPPORTED', {
+      what: `${verb}() of Image.host()`,
+      reason: 'it is this machine itself, not an image of the store',
+    });
+  }
+}
+
+const stored = (parts: RuntimeParts, record: ImageRecord): Image =>
+  new Image({ kind: 'stored', parts, record });
+
+function hasLabel({ Labels = {} }: ImageConfig, label: string): boolean {
+  const equals = label.indexOf('=');
+  if (equals < 0) return label in Labels;
+  return Labels[label.slice(0, equals)] === label.slice(equals + 1);
+}

@@ -1,0 +1,147 @@
+import { realpath, rename, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { invalid } from '../errors/arguments.js';
+import { abortError, CaissonError, throwIfAborted } from '../errors/index.js';
+import { Tag, Type } from '../native/protocol.js';
+import { FieldWriter } from '../native/wire.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import { errnoOf, temporaryName } from '../store/files.js';
+import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
+import { storeOf } from '../store/store-of.js';
+import type { Store } from '../store/store.js';
+import { addImage, layerFolder, type ImageDocument, type ImageRecord } from './records.js';
+import { removeFolder } from './remove.js';
+import type { ImportRequest } from './request.js';
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
+
+interface ImportedLayer {
+  readonly diffId: Digest;
+  readonly tarBytes: number;
+}
+
+/**
+ * A folder becomes an image of one layer. The supervisor copies it beside the layers and says what the
+ * digest of its canonical tar is, which names the layer; a layer that is there already is taken.
+ */
+export async function importRootfs(
+  parts: RuntimeParts,
+  { dir, config, signal }: ImportRequest,
+): Promise<ImageRecord> {
+  const store = storeOf(parts);
+  throwIfAborted(signal);
+  const source = await checkSource(resolve(dir), store);
+  const temporary = `layers/${temporaryName()}`;
+  const folder = new FieldWriter(128).string(Tag.folder, temporary).bytes();
+
+  // Journalled: whoever dies now, it goes.
+  await parts.supervisor.request(Type.register, folder, { action: 'import' });
+  const copying = copy(parts, source, temporary);
+  try {
+    const { diffId, tarBytes } = await orAborted(copying, signal);
+    const layer: Descriptor = {
+      mediaType: MEDIA_TYPES.layerTar,
+      digest: diffId,
+      size: tarBytes,
+      annotations: { [BLOB_ABSENT]: 'true' },
+    };
+    // Nothing in it depends on when it was made: the same folder is the same image.
+    const document: ImageDocument = {
+      architecture: ARCHITECTURES[process.arch] ?? process.arch,
+      os: 'linux',
+      config,
+      rootfs: { type: 'layers', diff_ids: [diffId] },
+    };
+    const image = await addImage(store, document, [layer], () =>
+      placeLayer(store, temporary, layerFolder(diffId)),
+    );
+    parts.emit({ type: 'image.import', id: image.id, time: new Date() });
+    return image;
+  } finally {
+    // What is still there was not needed; of what was moved away, this forgets the journal's record.
+    // A copy that an abort has left alone ends first.
+    const removed = copying.catch(() => undefined).then(() => removeFolder(parts, temporary));
+    parts.background(removed);
+  }
+}
+
+async function checkSource(dir: string, store: Store): Promise<string> {
+  try {
+    const source = await realpath(dir);
+    if (!(await stat(source)).isDirectory()) throw invalid('dir', 'must be a folder');
+    const root = await realpath(store.root);
+    if (source === '/' || root === source || root.startsWith(`${source}/`)) {
+      throw invalid('dir', `${JSON.stringify(dir)} holds the store itself`);
+    }
+    return source;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT' || errno === 'ENOTDIR') {
+      throw invalid('dir', `no such folder: ${JSON.stringify(dir)}`);
+    }
+    throw error;
+  }
+}
+
+async function copy(parts: RuntimeParts, source: string, target: string): Promise<ImportedLayer> {
+  const body = new FieldWriter(512)
+    .string(Tag.importSource, source)
+    .string(Tag.importTarget, target)
+    .bytes();
+  const layers = join(parts.root, 'layers');
+  try {
+    const done = await parts.supervisor.request(Type.import, body, {
+      action: 'import',
+      pathOf: () => layers,
+    });
+    const diffId = done.string(Tag.importResult);
+    if (diffId?.startsWith('sha256:') !== true) throw new Error('an import without a digest');
+    return { diffId: diffId as Digest, tarBytes: done.number(Tag.importTarBytes) ?? 0 };
+  } catch (error) {
+    throw importError(error, source);
+  }
+}
+
+/** The supervisor says what failed and where below the source. */
+function importError(error: unknown, source: string): unknown {
+  if (!CaissonError.is(error, 'ERR_LAUNCH_FAILED')) return error;
+  const { detail, ...failure } = error.details;
+  const details = { ...failure, path: join(source, detail ?? ''), source };
+  const hint = HINTS[failure.errno];
+  return new CaissonError('ERR_IMPORT_FAILED', details, {
+    cause: error.cause,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES:
+    'An ordinary user imports what it may read: own the files, or make the folder as that user.',
+  EINVAL: "A name that begins with '.wh.' means a removal in an image: rename the file.",
+  EOPNOTSUPP: 'The file system of the store lacks something that these files have.',
+};
+
+/** Under the lock: two who import the same folder at once end with one layer. */
+async function placeLayer(store: Store, temporary: string, layer: string): Promise<void> {
+  try {
+    await rename(store.path(temporary), store.path(layer));
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno !== 'ENOTEMPTY' && errno !== 'EEXIST') throw error;
+  }
+}
+
+/** The result of `work`, unless `signal` comes first; `work` goes on then. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(abortError(signal));
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}

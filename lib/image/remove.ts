@@ -1,0 +1,112 @@
+import { rename } from 'node:fs/promises';
+import { CaissonError } from '../errors/index.js';
+import { Tag, Type } from '../native/protocol.js';
+import { FieldWriter } from '../native/wire.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import { isAbsent, temporaryName } from '../store/files.js';
+import type { Digest } from '../store/images.js';
+import { IMAGES_LOCK } from '../store/leases.js';
+import { storeOf } from '../store/store-of.js';
+import type { Store } from '../store/store.js';
+import { callsOf, dropHold, leaseName } from './holds.js';
+import { listImages, type ImageRecord } from './records.js';
+
+/** Removes a folder of the store with all below it, by a hand; absent is success. */
+export async function removeFolder(parts: RuntimeParts, folder: string): Promise<void> {
+  const body = new FieldWriter(128).string(Tag.folder, folder).bytes();
+  await parts.supervisor.request(Type.remove, body, { action: 'remove' });
+}
+
+/**
+ * Removes an image with all its names, then the layers that nobody uses. In this order: what is listed
+ * is whole, whenever this ends.
+ *
+ * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`, `ERR_IMAGE_IN_USE`
+ */
+export async function removeImage(
+  parts: RuntimeParts,
+  id: Digest,
+  { force }: { readonly force: boolean },
+): Promise<void> {
+  const store = storeOf(parts);
+  const unused = await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
+    const index = await store.images.readIndex();
+    const images = await listImages(store, index);
+    const image = images.find((one) => one.id === id);
+    if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
+    const by = await usersOf(parts, image);
+    if (by.length > 0 && !force) {
+      throw new CaissonError('ERR_IMAGE_IN_USE', { reference: image.tags[0] ?? id, by });
+    }
+    await store.images.writeIndex(index.manifests.filter((one) => one.digest !== image.manifest));
+    return await takeUnused(
+      store,
+      images.filter((one) => one !== image),
+    );
+  });
+  parts.emit({ type: 'image.remove', id, time: new Date() });
+  await Promise.all(unused.map((folder) => removeFolder(parts, folder)));
+}
+
+/** Names of the containers that use it, and of other users as far as one can say who they are. */
+async function usersOf(parts: RuntimeParts, { id }: ImageRecord): Promise<readonly string[]> {
+  const store = storeOf(parts);
+  const { alive } = await store.containers.list();
+  const by = alive.filter(({ config }) => config.image === id).map(({ config }) => config.name);
+  const calls = await callsOf(parts, id);
+  if (calls > 0) by.push(`${calls} running call${calls === 1 ? '' : 's'}`);
+  else await dropHold(parts, id);
+  if (by.length === 0 && (await store.leases.inUse()).has(leaseName(id)))
+    by.push('another program');
+  return by;
+}
+
+/**
+ * Takes the layers that nobody refers to out of their places, so that none is ever there in part, and
+ * returns where they are now. The caller holds IMAGES_LOCK exclusively; `images` are those that stay.
+ */
+async function takeUnused(store: Store, images: readonly ImageRecord[]): Promise<string[]> {
+  const { alive, dead } = await store.containers.list();
+  const used = new Set([
+    ...images.flatMap(({ layers }) => layers),
+    ...[...alive, ...dead].flatMap(({ config }) => config.layers),
+    ...[...(await store.leases.inUse()).values()].flat(),
+  ]);
+  const taken: string[] = [];
+  for (const key of await store.layerKeys()) {
+    const layer = `layers/${key}`;
+    // Others are made by this library, few and small.
+    if (!/^[0-9a-f]{64}$/.test(key) || used.has(layer)) continue;
+    const away = `layers/${temporaryName()}`;
+    try {
+      await rename(store.path(layer), store.path(away));
+      taken.push(away);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+  }
+  await store.images.removeBlobsExcept(
+    new Set(images.flatMap(({ id, manifest }) => [id, manifest])),
+  );
+  return taken;
+}
+
+/** Removes nameless images that nobody uses, and layers that a removal left. */
+export async function pruneImages(parts: RuntimeParts): Promise<Digest[]> {
+  const removed: Digest[] = [];
+  for (const { id, tags } of await listImages(storeOf(parts))) {
+    if (tags.length > 0) continue;
+    try {
+      await removeImage(parts, id, { force: false });
+      removed.push(id);
+    } catch (error) {
+      if (
+        !CaissonError.is(error, 'ERR_IMAGE_IN_USE') &&
+        !CaissonError.is(error, 'ERR_IMAGE_NOT_FOUND')
+      ) {
+        throw error;
+      }
+    }
+  }
+  return removed;
+}

@@ -1,0 +1,96 @@
+import {
+  checkAbsolutePath,
+  checkArray,
+  checkBag,
+  checkBoolean,
+  checkName,
+  checkSignal,
+  checkString,
+  invalid,
+  kindOf,
+  notYet,
+  type Bag,
+} from '../errors/arguments.js';
+import { parseImageConfig, type ImageConfig } from './config.js';
+import { parseReference } from './reference.js';
+
+const CALL = ['runtime', 'signal'];
+
+export interface CallRequest {
+  readonly runtime: unknown;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface HostRequest {
+  readonly paths: readonly string[];
+  readonly writable: readonly string[];
+}
+
+export interface ImportRequest extends CallRequest {
+  readonly dir: string;
+  readonly config: ImageConfig;
+}
+
+export interface ListRequest extends CallRequest {
+  /** Full name. */
+  readonly reference: string | undefined;
+  readonly labels: readonly string[];
+}
+
+export function parseHost(options: unknown = {}): HostRequest {
+  const bag = checkBag(options, 'options', new Set([...CALL, 'paths', 'writable']));
+  checkSignal(bag['signal'], 'signal');
+  const paths = absolutePaths(bag['paths'], 'paths');
+  const hidden = paths.findIndex((path) => /^\/(?:proc|sys|dev)?(?:\/|$)/.test(path));
+  if (hidden >= 0) {
+    throw invalid(`paths[${hidden}]`, 'the root, /proc, /sys and /dev are the container’s own');
+  }
+  return { paths, writable: absolutePaths(bag['writable'], 'writable') };
+}
+
+export function parseFromRootfs(dir: unknown, config: unknown, options: unknown): ImportRequest {
+  if (typeof dir === 'object' && dir !== null && 'pipe' in dir) {
+    throw notYet('Image.fromRootfs() of a stream');
+  }
+  return { dir: checkName(dir, 'dir'), config: parseImageConfig(config), ...parseCall(options) };
+}
+
+export function parseList(options: unknown = {}): ListRequest {
+  const bag = checkBag(options, 'options', new Set([...CALL, 'filter']));
+  const filter =
+    bag['filter'] === undefined
+      ? {}
+      : checkBag(bag['filter'], 'filter', new Set(['reference', 'label']));
+  const label = filter['label'] ?? [];
+  return {
+    ...call(bag),
+    reference:
+      filter['reference'] === undefined
+        ? undefined
+        : parseReference(checkName(filter['reference'], 'filter.reference'), 'filter.reference'),
+    labels: (Array.isArray(label) ? label : [label]).map((one) => checkString(one, 'filter.label')),
+  };
+}
+
+export function parseCall(options: unknown = {}): CallRequest {
+  return call(checkBag(options, 'options', new Set(CALL)));
+}
+
+export function parseRemove(options: unknown = {}): { readonly force: boolean } {
+  const bag = checkBag(options, 'options', new Set(['force']));
+  return { force: bag['force'] === undefined ? false : checkBoolean(bag['force'], 'force') };
+}
+
+const call = (bag: Bag): CallRequest => ({
+  runtime: bag['runtime'],
+  signal: checkSignal(bag['signal'], 'signal'),
+});
+
+function absolutePaths(value: unknown, option: string): readonly string[] {
+  if (value === undefined) return [];
+  if (typeof value === 'string') throw invalid(option, `must be an array, not ${kindOf(value)}`);
+  const paths = checkArray(value, option).map((path, i) =>
+    checkAbsolutePath(path, `${option}[${i}]`),
+  );
+  return [...new Set(paths)].sort();
+}
