@@ -1,0 +1,57 @@
+// zone: child
+#pragma once
+
+#include <limits.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/failure.h"
+#include "child/user.h"
+#include "plan/launch_plan.h"
+
+namespace caisson::child {
+
+// What the parent prepared for one child, and what the child works out on its way. The child owns a
+// copy of the whole address space, so it may write here; the descriptors are its own, too, and all
+// close-on-exec.
+struct Context {
+  // Given by launch/.
+  const LaunchPlan* launch = nullptr;  // null when joining
+  const ProcessPlan* process = nullptr;
+  int report = -1;                   // write end; EOF for the reader once execve has succeeded
+  int gate = -1;                     // read end; -1: not gated
+  int stdio[3] = {-1, -1, -1};       // -1: /dev/null of the container
+  List<int> cgroup_procs;            // to write "0" to
+  int net = -1;                      // network namespace to enter; -1: see loopback
+  int rootfs = -1;                   // detached mount
+  int devices = -1;                  // detached mount made by launch::MakeDevices
+  const int* mounts = nullptr;       // one per plan mount: detached mount, or -1 where made here
+  const char* device_folder = nullptr;
+  const char* cover = nullptr;
+  List<const char*> cgroup1_names;   // v1 hierarchies for a kCgroup mount
+  bool cgroup2 = true;               // there is a v2 hierarchy for a kCgroup mount
+  bool raise_loopback = false;       // the network namespace was made by this clone
+  bool rootless = false;
+  bool die_with_parent = false;
+  int init_pidfd = -1;               // join: the container's pid 1
+  uint64_t join_namespaces = 0;      // join: CLONE_NEW* to enter by init_pidfd
+  bool subreaper = false;            // join: stay as the parent of what is executed
+
+  // Worked out by the child.
+  int proc = -1;   // a procfs of our own pid namespace, never found by a path of the image's
+  Step step = Step::kNone;  // a step may say more precisely what failed
+  uint32_t index = 0;       // which item of the plan
+  bool workdir_pending = false;
+  uint64_t known_capabilities = 0;  // of this kernel
+  UserIds ids;
+  char home_variable[PATH_MAX + 8] = {};  // "HOME=…", where envp's free slot points
+};
+
+using StepFunction = int (*)(Context&) noexcept;
+
+struct ChildStep {
+  Step step;
+  StepFunction run;  // 0 or errno
+};
+
+}  // namespace caisson::child

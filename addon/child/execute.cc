@@ -1,0 +1,92 @@
+// zone: child
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "child/steps.h"
+#include "sys/credentials.h"
+#include "sys/path.h"
+#include "sys/process.h"
+
+namespace caisson::child {
+namespace {
+
+// Whether `path` is a file that we may execute, judged with the ids and capabilities we have now.
+int CheckExecutable(const char* path) noexcept {
+  if (sys::AccessEffective(AT_FDCWD, path, X_OK) != 0) return errno;
+  struct stat info;
+  if (fstatat(AT_FDCWD, path, &info, 0) != 0) return errno;
+  return S_ISREG(info.st_mode) ? 0 : EACCES;
+}
+
+bool HasReader(int pipe) noexcept {
+  struct pollfd poll_fd = {.fd = pipe, .events = 0, .revents = 0};
+  return poll(&poll_fd, 1, 0) <= 0 || (poll_fd.revents & POLLERR) == 0;
+}
+
+}  // namespace
+
+// For a child of a one-shot parent. Children of the supervisor end with its pid namespace.
+int DieWithParent(Context& context) noexcept {
+  if (!context.die_with_parent) return 0;
+  if (sys::Prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+  // It may have died before. getppid() is 0 across pid namespaces and tells nothing; the report
+  // pipe's reader goes with it.
+  return HasReader(context.report) ? 0 : ESRCH;
+}
+
+int AwaitStart(Context& context) noexcept {
+  if (context.gate < 0) return 0;
+  char byte = 0;
+  const ssize_t got = read(context.gate, &byte, 1);
+  if (got == 1) return 0;
+  return got == 0 ? ECANCELED : errno;
+}
+
+int CloseDescriptors(Context& context) noexcept {
+  const auto report = static_cast<unsigned>(context.report);
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  if (report > kFirst && sys::CloseRange(kFirst, report - 1, 0) != 0 && errno != ENOSYS) {
+    return errno;
+  }
+  if (sys::CloseRange(report + 1, UINT_MAX, 0) == 0) return 0;
+  if (errno != ENOSYS) return errno;
+  // Remove when kernel 5.9 is the floor. All of ours are close-on-exec anyway.
+  for (unsigned fd = kFirst; fd < 4096; ++fd) {
+    if (fd != report) (void)close(static_cast<int>(fd));
+  }
+  return 0;
+}
+
+// Looks for the executable first, so that "there is none" and "its interpreter is missing", both
+// ENOENT to execve(2), are told apart.
+int Execute(Context& context) noexcept {
+  const ProcessPlan& process = *context.process;
+  context.step = Step::kFindExecutable;
+  const char* path = nullptr;
+  int error = ENOENT;
+  for (const char* candidate : process.exec_candidates) {
+    const int found = CheckExecutable(candidate);
+    if (found == 0) {
+      path = candidate;
+      break;
+    }
+    // "Not executable" says more than "not there", wherever it was met.
+    if (found != ENOENT && found != ENOTDIR) error = found;
+  }
+  if (path == nullptr) return error;
+
+  context.step = Step::kExec;
+  (void)umask(process.umask);
+  // What was sent while we were starting arrives now, with the default effect.
+  if (sys::SetSignalMask(0, nullptr) != 0) return errno;
+  (void)execve(path, const_cast<char* const*>(process.argv),
+               const_cast<char* const*>(process.envp));
+  return errno;
+}
+
+}  // namespace caisson::child

@@ -1,0 +1,14 @@
+// zone: child
+#pragma once
+
+#include <sys/types.h>
+
+#include "child/context.h"
+
+namespace caisson::child {
+
+// Waits for `main_pid`, then ends as it ended: same exit code, same signal. On SIGTERM kills every
+// descendant until none is left, then ends as `main_pid` did.
+[[noreturn]] void StayAsSubreaper(Context& context, pid_t main_pid) noexcept;
+
+}  // namespace caisson::child

@@ -1,0 +1,28 @@
+// zone: native
+#pragma once
+
+#include <vector>
+
+#include "child/context.h"
+#include "launch/launch.h"
+
+namespace caisson::launch {
+
+// The cgroups of one child: by the clone itself where that can be, by the child's own hand else.
+struct CgroupEntry {
+  int v2_folder = -1;
+  std::vector<UniqueFd> procs;  // cgroup.procs of each v1 hierarchy
+};
+
+[[nodiscard]] Result<CgroupEntry> OpenCgroupEntry(const Host& host, const Cgroup& cgroup);
+
+// What the child is to do, once it is one.
+using ChildMain = void (*)(child::Context&) noexcept;
+
+// Clones with all signals blocked and runs `child_main(context)` in the child, whose cgroups and
+// report pipe are filled in here. `namespaces` are CLONE_NEW* flags.
+[[nodiscard]] Result<Started> CloneChild(const Host& host, uint64_t namespaces,
+                                         CgroupEntry& cgroup, Parent parent, bool gated,
+                                         child::Context& context, ChildMain child_main);
+
+}  // namespace caisson::launch

@@ -1,0 +1,128 @@
+// zone: native
+#include "launch/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+
+#include "child/child.h"
+#include "launch/clone.h"
+#include "launch/overlay.h"
+#include "sys/path.h"
+
+namespace caisson::launch {
+namespace {
+
+// The folder of upper/ and work/: the one prepared, or the plan's.
+Result<int> FolderOf(const Host& host, const LaunchPlan& plan, Prepared& prepared) {
+  if (prepared.folder) return prepared.folder.get();
+  if (plan.folder == nullptr) return Fail(Step::kScratchFolder, EINVAL);
+  prepared.folder.reset(sys::OpenAt2(host.store.get(), plan.folder, O_RDONLY | O_DIRECTORY,
+                                     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+  if (!prepared.folder) return FailErrno(Step::kScratchFolder);
+  return prepared.folder.get();
+}
+
+Result<> PrepareRootfs(const Host& host, const LaunchPlan& plan, Prepared& prepared,
+                       std::string* kernel_log) {
+  if (prepared.rootfs) return {};
+  const auto folder = FolderOf(host, plan, prepared);
+  if (!folder) return std::unexpected(folder.error());
+  if (const auto made = MakeScratch(*folder); !made) return std::unexpected(made.error());
+  auto overlay = MakeOverlay(host, plan.layers, *folder, kernel_log);
+  if (!overlay) return std::unexpected(overlay.error());
+  prepared.rootfs = std::move(*overlay);
+  return {};
+}
+
+// One descriptor per mount of the plan: -1 where the child makes it.
+struct PlanMounts {
+  std::vector<int> fds;
+  std::vector<UniqueFd> owned;
+};
+
+Result<PlanMounts> PrepareMounts(const Host& host, const LaunchPlan& plan, Prepared& prepared,
+                                 std::string* kernel_log) {
+  PlanMounts mounts;
+  size_t source = 0;
+  for (uint32_t i = 0; i < plan.mounts.count; ++i) {
+    const MountItem& item = plan.mounts.items[i];
+    const bool overlay = item.kind == protocol::MountKind::kOverlay;
+    if (item.kind != protocol::MountKind::kBind && !overlay) {
+      mounts.fds.push_back(-1);
+      continue;
+    }
+    int fd = -1;
+    if (source < prepared.bind_sources.size()) fd = prepared.bind_sources[source].get();
+    ++source;
+    if (fd < 0) {
+      auto opened = OpenBindSource(item);
+      if (!opened) return Fail(opened.error().step, opened.error().error, i);
+      fd = opened->get();
+      mounts.owned.push_back(std::move(*opened));
+    }
+    if (overlay) {
+      int folder = -1;
+      if (const auto found = FolderOf(host, plan, prepared)) folder = *found;
+      auto made = MountOverlayItem(host, item, fd, folder, kernel_log);
+      if (!made) return Fail(made.error().step, made.error().error, i);
+      fd = made->get();
+      mounts.owned.push_back(std::move(*made));
+    }
+    mounts.fds.push_back(fd);
+  }
+  return mounts;
+}
+
+}  // namespace
+
+Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepared,
+                       const Cgroup& cgroup, const int stdio[3], Parent parent,
+                       std::string* kernel_log) {
+  if (const auto ok = PrepareRootfs(host, plan, prepared, kernel_log); !ok) {
+    return std::unexpected(ok.error());
+  }
+  if (!prepared.dev) {
+    auto devices = MakeDevices(host);
+    if (!devices) return std::unexpected(devices.error());
+    prepared.dev = std::move(*devices);
+  }
+  const auto mounts = PrepareMounts(host, plan, prepared, kernel_log);
+  if (!mounts) return std::unexpected(mounts.error());
+  auto entry = OpenCgroupEntry(host, cgroup);
+  if (!entry) return std::unexpected(entry.error());
+
+  child::Context context;
+  context.launch = &plan;
+  context.process = &plan.process;
+  for (int i = 0; i < 3; ++i) context.stdio[i] = stdio[i];
+  context.rootfs = prepared.rootfs.get();
+  context.devices = prepared.dev.get();
+  context.mounts = mounts->fds.data();
+  context.device_folder = host.devices.c_str();
+  context.cover = host.cover.c_str();
+  std::vector<const char*> names;
+  context.cgroup2 = host.hierarchies.empty();
+  for (const Hierarchy& hierarchy : host.hierarchies) {
+    if (hierarchy.v2) {
+      context.cgroup2 = true;
+    } else if (!hierarchy.name.empty()) {
+      names.push_back(hierarchy.name.c_str());
+    }
+  }
+  context.cgroup1_names = {names.data(), static_cast<uint32_t>(names.size())};
+
+  // The cgroup namespace is the child's to unshare; see its step.
+  uint64_t namespaces = plan.namespaces & ~uint64_t{CLONE_NEWCGROUP};
+  if ((namespaces & CLONE_NEWNET) != 0) {
+    if (prepared.net) {
+      context.net = prepared.net.get();
+      namespaces &= ~uint64_t{CLONE_NEWNET};
+    } else {
+      context.raise_loopback = true;
+    }
+  }
+  return CloneChild(host, namespaces, *entry, parent, prepared.gated, context, child::RunLaunch);
+}
+
+}  // namespace caisson::launch

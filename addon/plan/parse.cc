@@ -1,0 +1,437 @@
+// zone: native
+#include "plan/parse.h"
+
+#include <linux/mount.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "plan/parse_process.h"
+
+namespace caisson {
+namespace {
+
+using plan::ListBuilder;
+using plan::ReadAbsolutePath;
+using plan::ReadFlag;
+using plan::ReadName;
+using plan::ReadNumber;
+using plan::ReadPathInside;
+using plan::ReadStorePath;
+using plan::ReadText;
+using plan::Refuse;
+using plan::SeenTags;
+using plan::TagCounts;
+using protocol::MountKind;
+using protocol::Tag;
+
+constexpr uint64_t kAllNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                                    CLONE_NEWNET | CLONE_NEWCGROUP;
+// Without its own mount namespace a container's mounts would be the supervisor's, without its own
+// pid namespace the supervisor would be its process 1.
+constexpr uint64_t kNeededNamespaces = CLONE_NEWNS | CLONE_NEWPID;
+constexpr uint64_t kMountAttrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                 MOUNT_ATTR_NOEXEC | MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME |
+                                 MOUNT_ATTR_NOSYMFOLLOW;
+constexpr uint64_t kMaxTimeoutMs = uint64_t{1} << 53;
+constexpr uint64_t kMaxId = 0xfffffffe;  // 2^32-1 means "no change" to the kernel
+constexpr size_t kMaxMountOption = 255;  // fsconfig(2) takes no longer string
+constexpr size_t kMaxHostname = 64;
+constexpr size_t kMaxSysctl = 255;
+
+// Assigns what `read` gives to `*to`, or passes its failure on.
+template <typename T, typename U>
+Result<> Store(const Result<T>& read, U* to) noexcept {
+  if (!read) return std::unexpected(read.error());
+  *to = static_cast<U>(*read);
+  return {};
+}
+
+// Walks the fields of a group, each of which may occur once unless `repeated` names it, and hands
+// them to `take`. Fails with the group's own tag when its framing is broken.
+template <typename Take>
+Result<> EachField(const Field& group, SeenTags& seen, Tag repeated, Take take) noexcept {
+  FieldReader reader(group.payload);
+  Field field;
+  while (reader.Next(&field)) {
+    if (!seen.First(field.tag) && static_cast<Tag>(field.tag) != repeated) return Refuse(field.tag);
+    const Result<> taken = take(field, static_cast<Tag>(field.tag));
+    if (!taken) return taken;
+  }
+  if (!reader.ok()) return Refuse(group.tag);
+  return {};
+}
+
+Result<uint64_t> ReadPropagation(const Field& field) noexcept {
+  const auto value = ReadNumber(field, 0, UINT32_MAX);
+  if (!value) return value;
+  if (*value != 0 && *value != MS_PRIVATE && *value != MS_SLAVE && *value != MS_SHARED) {
+    return Refuse(field.tag);
+  }
+  return value;
+}
+
+Result<MountItem> ParseMount(const Field& group, Arena& arena) noexcept {
+  MountItem item;
+  SeenTags seen;
+  TagCounts counts;
+  ListBuilder<const char*> data;
+  if (const auto counted = counts.Count(group.payload, group.tag); !counted) {
+    return std::unexpected(counted.error());
+  }
+  if (counts.of(Tag::kMountData) > kMaxMounts) return Refuse(Tag::kMountData, E2BIG);
+  if (!data.Reserve(arena, counts.of(Tag::kMountData))) return plan::NoRoom();
+
+  const auto read = EachField(
+      group, seen, Tag::kMountData, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kMountKind:
+            return Store(ReadNumber(field, 1, static_cast<uint64_t>(MountKind::kOverlay)),
+                         &item.kind);
+          case Tag::kMountTarget:
+            return Store(ReadPathInside(field, arena), &item.target);
+          case Tag::kMountSource:
+            return Store(ReadAbsolutePath(field, arena), &item.source);
+          case Tag::kMountScratch:
+            return Store(ReadStorePath(field, arena), &item.scratch);
+          case Tag::kMountAttr:
+            if (const auto value = ReadNumber(field, 0, UINT64_MAX);
+                !value || (*value & ~kMountAttrs) != 0) {
+              return Refuse(field.tag);
+            } else {
+              item.attr = *value;
+            }
+            return {};
+          case Tag::kMountPropagation:
+            return Store(ReadPropagation(field), &item.propagation);
+          case Tag::kMountRecursive:
+            return Store(ReadFlag(field), &item.recursive);
+          case Tag::kMountAttrRecursive:
+            return Store(ReadFlag(field), &item.attr_recursive);
+          case Tag::kMountData: {
+            const char* option = nullptr;
+            const auto stored = Store(ReadText(field, arena, kMaxMountOption), &option);
+            if (!stored) return stored;
+            if (*option == '\0' || *option == '=' || !data.Add(option)) return Refuse(field.tag);
+            return {};
+          }
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return std::unexpected(read.error());
+
+  const bool from_host = item.kind == MountKind::kBind || item.kind == MountKind::kOverlay;
+  if (!seen.Has(Tag::kMountKind)) return Refuse(Tag::kMountKind);
+  if (!seen.Has(Tag::kMountTarget)) return Refuse(Tag::kMountTarget);
+  if (from_host && item.source == nullptr) return Refuse(Tag::kMountSource);
+  if ((item.kind == MountKind::kOverlay) != (item.scratch != nullptr)) {
+    return Refuse(Tag::kMountScratch);
+  }
+  // A bind carries the options of the host's superblock: they are not the container's to change.
+  if (from_host && counts.of(Tag::kMountData) != 0) return Refuse(Tag::kMountData);
+  item.data = data.list();
+  return item;
+}
+
+Result<FileItem> ParseFile(const Field& group, Arena& arena) noexcept {
+  FileItem item;
+  SeenTags seen;
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kFilePath:
+            return Store(ReadPathInside(field, arena), &item.path);
+          case Tag::kFileMode:
+            return Store(ReadNumber(field, 0, 07777), &item.mode);
+          case Tag::kFileContent: {
+            const size_t size = field.payload.size();
+            auto* content = static_cast<uint8_t*>(arena.Allocate(size, 1));
+            if (content == nullptr) return plan::NoRoom();
+            if (size != 0) memcpy(content, field.payload.data(), size);
+            item.content = content;
+            item.bytes = static_cast<uint32_t>(size);
+            return {};
+          }
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return std::unexpected(read.error());
+  if (!seen.Has(Tag::kFilePath)) return Refuse(Tag::kFilePath);
+  return item;
+}
+
+// A sysctl's key becomes a path below /proc/sys: only what such names are made of.
+bool IsSysctlKey(const char* key) noexcept {
+  const std::string_view text = key;
+  if (text.empty() || text.front() == '/' || text.front() == '.' || text.back() == '/' ||
+      text.back() == '.') {
+    return false;
+  }
+  if (text.find("..") != std::string_view::npos || text.find("//") != std::string_view::npos) {
+    return false;
+  }
+  for (const char letter : text) {
+    const bool plain = (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+                       (letter >= '0' && letter <= '9') || strchr("._-/:@", letter) != nullptr;
+    if (!plain) return false;
+  }
+  return true;
+}
+
+Result<SysctlItem> ParseSysctl(const Field& group, Arena& arena) noexcept {
+  SysctlItem item;
+  SeenTags seen;
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        if (tag == Tag::kKey) return Store(ReadText(field, arena, kMaxSysctl), &item.key);
+        if (tag == Tag::kValue) return Store(ReadText(field, arena, PATH_MAX), &item.value);
+        return Refuse(field.tag);
+      });
+  if (!read) return std::unexpected(read.error());
+  if (item.key == nullptr || !IsSysctlKey(item.key)) return Refuse(Tag::kKey);
+  if (item.value == nullptr) return Refuse(Tag::kValue);
+  return item;
+}
+
+Result<DeviceItem> ParseDevice(const Field& group, Arena& arena) noexcept {
+  DeviceItem item;
+  SeenTags seen;
+  uint64_t kind = 0;
+  mode_t mode = 0666;
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kDevicePath:
+            return Store(ReadPathInside(field, arena), &item.path);
+          case Tag::kDeviceKind:
+            return Store(ReadNumber(field, 0, S_IFMT), &kind);
+          case Tag::kDeviceMode:
+            return Store(ReadNumber(field, 0, 0777), &mode);
+          case Tag::kDeviceMajor:
+            return Store(ReadNumber(field, 0, 0xfff), &item.major);
+          case Tag::kDeviceMinor:
+            return Store(ReadNumber(field, 0, 0xfffff), &item.minor);
+          case Tag::kDeviceUid:
+            return Store(ReadNumber(field, 0, kMaxId), &item.uid);
+          case Tag::kDeviceGid:
+            return Store(ReadNumber(field, 0, kMaxId), &item.gid);
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return std::unexpected(read.error());
+  if (item.path == nullptr) return Refuse(Tag::kDevicePath);
+  if (kind != S_IFCHR && kind != S_IFBLK) return Refuse(Tag::kDeviceKind);
+  item.kind_and_mode = static_cast<mode_t>(kind) | mode;
+  return item;
+}
+
+Result<LogPlan> ParseLog(const Field& group, Arena& arena) noexcept {
+  LogPlan log;
+  SeenTags seen;
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kLogPath:
+            return Store(ReadStorePath(field, arena), &log.path);
+          case Tag::kLogMaxBytes:
+            return Store(ReadNumber(field, 0, UINT64_MAX), &log.max_bytes);
+          case Tag::kLogFiles:
+            return Store(ReadNumber(field, 0, 1000), &log.files);
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return std::unexpected(read.error());
+  if (log.path == nullptr) return Refuse(Tag::kLogPath);
+  return log;
+}
+
+// The lists of a Launch, each as long as the first pass over the fields said.
+struct LaunchLists {
+  ListBuilder<const char*> layers;
+  ListBuilder<MountItem> mounts;
+  ListBuilder<FileItem> files;
+  ListBuilder<const char*> masked_paths;
+  ListBuilder<const char*> read_only_paths;
+  ListBuilder<SysctlItem> sysctls;
+  ListBuilder<DeviceItem> devices;
+
+  Result<> Reserve(const TagCounts& counts, Arena& arena) noexcept {
+    const auto reserve = [&](auto& list, Tag tag, uint32_t most) noexcept -> Result<> {
+      const uint32_t count = counts.of(tag);
+      if (count > most) return Refuse(tag, E2BIG);
+      if (!list.Reserve(arena, count)) return plan::NoRoom();
+      return {};
+    };
+    Result<> ok = reserve(layers, Tag::kLayer, kMaxLayers);
+    if (ok) ok = reserve(mounts, Tag::kMount, kMaxMounts);
+    if (ok) ok = reserve(files, Tag::kFile, kMaxMounts);
+    if (ok) ok = reserve(masked_paths, Tag::kMaskedPath, kMaxMounts);
+    if (ok) ok = reserve(read_only_paths, Tag::kReadOnlyPath, kMaxMounts);
+    if (ok) ok = reserve(sysctls, Tag::kSysctl, kMaxMounts);
+    if (ok) ok = reserve(devices, Tag::kDevice, kMaxMounts);
+    return ok;
+  }
+};
+
+template <typename T>
+Result<> Add(const Result<T>& item, ListBuilder<T>& list, const Field& field) noexcept {
+  if (!item) return std::unexpected(item.error());
+  if (!list.Add(*item)) return Refuse(field.tag);
+  return {};
+}
+
+// A field that repeats. False: it is none of those.
+Result<bool> TakeListed(const Field& field, LaunchLists& lists, Arena& arena) noexcept {
+  Result<> taken;
+  switch (static_cast<Tag>(field.tag)) {
+    case Tag::kLayer:
+      taken = Add(ReadStorePath(field, arena), lists.layers, field);
+      break;
+    case Tag::kMount:
+      taken = Add(ParseMount(field, arena), lists.mounts, field);
+      break;
+    case Tag::kFile:
+      taken = Add(ParseFile(field, arena), lists.files, field);
+      break;
+    case Tag::kMaskedPath:
+      taken = Add(ReadPathInside(field, arena), lists.masked_paths, field);
+      break;
+    case Tag::kReadOnlyPath:
+      taken = Add(ReadPathInside(field, arena), lists.read_only_paths, field);
+      break;
+    case Tag::kSysctl:
+      taken = Add(ParseSysctl(field, arena), lists.sysctls, field);
+      break;
+    case Tag::kDevice:
+      taken = Add(ParseDevice(field, arena), lists.devices, field);
+      break;
+    default:
+      return false;
+  }
+  if (!taken) return std::unexpected(taken.error());
+  return true;
+}
+
+Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena) noexcept {
+  switch (static_cast<Tag>(field.tag)) {
+    case Tag::kFolderContainer:
+      return Store(ReadStorePath(field, arena), &plan.folder);
+    case Tag::kCgroupName:
+      return Store(ReadName(field, arena), &plan.cgroup_name);
+    case Tag::kHostname:
+      return Store(ReadText(field, arena, kMaxHostname), &plan.hostname);
+    case Tag::kWantStarted:
+      return Store(ReadFlag(field), &plan.want_started);
+    case Tag::kReadOnlyRoot:
+      return Store(ReadFlag(field), &plan.read_only_root);
+    case Tag::kWarmPool:
+      return Store(ReadFlag(field), &plan.warm_pool);
+    case Tag::kTimeoutMs:
+      return Store(ReadNumber(field, 0, kMaxTimeoutMs), &plan.timeout_ms);
+    case Tag::kLogFile:
+      return Store(ParseLog(field, arena), &plan.log);
+    case Tag::kNamespaces:
+      if (const auto stored = Store(ReadNumber(field, 0, kAllNamespaces), &plan.namespaces);
+          !stored) {
+        return stored;
+      }
+      if ((plan.namespaces & ~kAllNamespaces) != 0 ||
+          (plan.namespaces & kNeededNamespaces) != kNeededNamespaces) {
+        return Refuse(field.tag);
+      }
+      return {};
+    default:
+      return Refuse(field.tag);
+  }
+}
+
+}  // namespace
+
+Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
+  auto* launch = arena.Array<LaunchPlan>(1);
+  if (launch == nullptr) return plan::NoRoom();
+  launch->namespaces = kAllNamespaces;
+
+  TagCounts counts;
+  LaunchLists lists;
+  SeenTags seen;
+  plan::ProcessParser process(arena);
+  Result<> ok = counts.Count(body, 0);
+  if (ok) ok = lists.Reserve(counts, arena);
+  if (ok) ok = process.Begin(counts);
+  if (!ok) return std::unexpected(ok.error());
+  if (counts.of(Tag::kLayer) == 0) return Refuse(Tag::kLayer);
+
+  FieldReader reader(body);
+  Field field;
+  while (reader.Next(&field)) {
+    Result<bool> taken = TakeListed(field, lists, arena);
+    if (taken && !*taken) taken = process.Take(field, seen);
+    if (!taken) return std::unexpected(taken.error());
+    if (*taken) continue;
+    if (!seen.First(field.tag)) return Refuse(field.tag);
+    if (const auto single = TakeSingle(field, *launch, arena); !single) {
+      return std::unexpected(single.error());
+    }
+  }
+
+  const auto completed = process.End();
+  if (!completed) return std::unexpected(completed.error());
+  launch->process = *completed;
+  launch->layers = lists.layers.list();
+  launch->mounts = lists.mounts.list();
+  launch->files = lists.files.list();
+  launch->masked_paths = lists.masked_paths.list();
+  launch->read_only_paths = lists.read_only_paths.list();
+  launch->sysctls = lists.sysctls.list();
+  launch->devices = lists.devices.list();
+  return launch;
+}
+
+Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena) {
+  auto* exec = arena.Array<ExecPlan>(1);
+  if (exec == nullptr) return plan::NoRoom();
+
+  TagCounts counts;
+  SeenTags seen;
+  plan::ProcessParser process(arena);
+  Result<> ok = counts.Count(body, 0);
+  if (ok) ok = process.Begin(counts);
+  if (!ok) return std::unexpected(ok.error());
+
+  FieldReader reader(body);
+  Field field;
+  while (reader.Next(&field)) {
+    const Result<bool> taken = process.Take(field, seen);
+    if (!taken) return std::unexpected(taken.error());
+    if (*taken) continue;
+    if (!seen.First(field.tag)) return Refuse(field.tag);
+    switch (static_cast<Tag>(field.tag)) {
+      case Tag::kContainer:
+        ok = Store(ReadNumber(field, 0, UINT32_MAX), &exec->container);
+        break;
+      case Tag::kTimeoutMs:
+        ok = Store(ReadNumber(field, 0, kMaxTimeoutMs), &exec->timeout_ms);
+        break;
+      case Tag::kWantStarted:
+        ok = Store(ReadFlag(field), &exec->want_started);
+        break;
+      default:
+        ok = Refuse(field.tag);
+        break;
+    }
+    if (!ok) return std::unexpected(ok.error());
+  }
+  if (!seen.Has(Tag::kContainer)) return Refuse(Tag::kContainer);
+
+  const auto completed = process.End();
+  if (!completed) return std::unexpected(completed.error());
+  exec->process = *completed;
+  return exec;
+}
+
+}  // namespace caisson
