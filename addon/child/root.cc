@@ -31,7 +31,7 @@ int EnterRootfs(Context& context) noexcept {
   if (sys::PivotRoot(".", ".") != 0) return errno;
 
   // Detach lazily: the tree may be busy, and we must not wait for it.
-  if (sys::Unmount(".", sys::kDetach) != 0) return errno;
+  if (sys::Unmount(".", sys::MNT_DETACH) != 0) return errno;
   return chdir("/") == 0 ? 0 : errno;
 }
 

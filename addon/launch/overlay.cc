@@ -136,7 +136,7 @@ class StagingFolder {
   ~StagingFolder() {
     if (path_.empty()) return;
     // Nothing may be mounted there any more, which is EINVAL, or something is, which goes now.
-    (void)sys::Unmount(path_.c_str(), sys::kDetach);
+    (void)sys::Unmount(path_.c_str(), sys::MNT_DETACH);
     (void)rmdir(path_.c_str());
   }
   [[nodiscard]] bool usable() const noexcept { return !path_.empty(); }

@@ -14,7 +14,7 @@
 // The system calls' numbers from 424 on are the same on every architecture.
 namespace caisson::sys {
 
-constexpr int kDetach = 2;  // MNT_DETACH
+constexpr int MNT_DETACH = 2;  // said here, for <sys/mount.h> clashes with <linux/mount.h>
 
 inline int OpenTree(int dir, const char* path, unsigned flags) noexcept {
   return static_cast<int>(syscall(428, dir, path, flags));

@@ -1,0 +1,146 @@
+// zone: native
+#include "launch/cgroup_kill.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "sys/process.h"
+
+namespace caisson::launch {
+namespace {
+
+constexpr int kMaxDepth = 32;
+constexpr int kMaxRounds = 64;
+
+bool IsGone(int error) noexcept { return error == ENOENT || error == ENODEV; }
+
+// 0 or errno.
+int WriteFile(int folder, const char* name, const char* text) noexcept {
+  const UniqueFd fd(openat(folder, name, O_WRONLY | O_CLOEXEC));
+  if (!fd) return errno;
+  const size_t bytes = strlen(text);
+  return write(fd.get(), text, bytes) == static_cast<ssize_t>(bytes) ? 0 : errno;
+}
+
+std::string ReadFile(int folder, const char* name) {
+  std::string text;
+  const UniqueFd fd(openat(folder, name, O_RDONLY | O_CLOEXEC));
+  if (!fd) return text;
+  char buffer[4096];
+  for (;;) {
+    const ssize_t got = read(fd.get(), buffer, sizeof buffer);
+    if (got <= 0) return text;
+    text.append(buffer, static_cast<size_t>(got));
+  }
+}
+
+// Pids as this process sees them; 0 stands for one in a pid namespace beside ours.
+std::vector<pid_t> ReadPids(int folder) {
+  std::vector<pid_t> pids;
+  const std::string text = ReadFile(folder, "cgroup.procs");
+  for (const char* at = text.c_str(); *at != '\0';) {
+    char* end = nullptr;
+    const long pid = strtol(at, &end, 10);
+    if (end == at) break;
+    if (pid > 0) pids.push_back(static_cast<pid_t>(pid));
+    at = *end == '\n' ? end + 1 : end;
+  }
+  return pids;
+}
+
+// A pid that was read may belong to somebody else by now: the pidfd holds whoever has it, and only
+// if that is still a member is it killed.
+void KillMembers(int folder) {
+  std::vector<UniqueFd> pidfds;
+  const std::vector<pid_t> before = ReadPids(folder);
+  pidfds.reserve(before.size());
+  for (const pid_t pid : before) pidfds.emplace_back(sys::PidfdOpen(pid));
+  const std::vector<pid_t> after = ReadPids(folder);
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (!pidfds[i]) continue;
+    for (const pid_t pid : after) {
+      if (pid == before[i]) (void)sys::PidfdSendSignal(pidfds[i].get(), SIGKILL);
+    }
+  }
+}
+
+// Calls `visit` for a group and every group below it. Returns whether anybody is in any of them.
+template <typename Visit>
+bool EachGroup(int folder, int depth, Visit visit) {
+  visit(folder);
+  bool populated = !ReadFile(folder, "cgroup.procs").empty();
+  if (depth > kMaxDepth) return populated;
+  const int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* entries = fd < 0 ? nullptr : fdopendir(fd);
+  if (entries == nullptr) {
+    if (fd >= 0) (void)close(fd);
+    return populated;
+  }
+  while (const dirent* entry = readdir(entries)) {
+    if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
+    const UniqueFd child(
+        openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (child && EachGroup(child.get(), depth + 1, visit)) populated = true;
+  }
+  (void)closedir(entries);
+  return populated;
+}
+
+void Pause() noexcept {
+  const timespec time = {.tv_sec = 0, .tv_nsec = 1'000'000};
+  (void)nanosleep(&time, nullptr);
+}
+
+// The freezer holds a forking group still, but not reliably: it can stay FREEZING while members fork
+// on, so it is thawed and tried again. SIGKILL waits until thawed. Never left frozen.
+int KillByFreezer(int folder) {
+  for (int round = 0; round < kMaxRounds; ++round) {
+    bool frozen = false;
+    (void)WriteFile(folder, "freezer.state", "FROZEN");
+    for (int look = 0; look < 10 && !frozen; ++look) {
+      frozen = ReadFile(folder, "freezer.state").starts_with("FROZEN");
+      if (!frozen) Pause();
+    }
+    (void)EachGroup(folder, 0, KillMembers);
+    (void)WriteFile(folder, "freezer.state", "THAWED");
+    if (frozen) return 0;
+  }
+  return EBUSY;
+}
+
+}  // namespace
+
+int KillGroup(const Hierarchy& hierarchy, const std::string& name) {
+  const UniqueFd folder(openat(hierarchy.folder.get(), name.c_str(),
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder) return IsGone(errno) ? 0 : errno;
+  // linux 5.14: forks and migrations included. Else, and where the group is threaded (EOPNOTSUPP):
+  if (hierarchy.v2) {
+    const int error = WriteFile(folder.get(), "cgroup.kill", "1");
+    if (error == 0 || error == ENODEV) return 0;
+    if (WriteFile(folder.get(), "cgroup.freeze", "1") == 0) {
+      // A frozen task of v2 dies at once when killed.
+      (void)EachGroup(folder.get(), 0, KillMembers);
+      (void)WriteFile(folder.get(), "cgroup.freeze", "0");
+    }
+  } else if (faccessat(folder.get(), "freezer.state", F_OK, 0) == 0) {
+    return KillByFreezer(folder.get());
+  }
+  // Without a way to hold them still: again until nobody is born any more.
+  for (int round = 0; round < kMaxRounds; ++round) {
+    if (!EachGroup(folder.get(), 0, KillMembers)) return 0;
+    Pause();
+  }
+  return EBUSY;
+}
+
+}  // namespace caisson::launch
