@@ -49,7 +49,7 @@ void PutOctal(char (&field)[N], uint64_t value) noexcept {
 
 template <size_t N>
 void PutText(char (&field)[N], std::string_view text) noexcept {
-  memcpy(field, text.data(), std::min(text.size(), N));
+  if (!text.empty()) memcpy(field, text.data(), std::min(text.size(), N));
 }
 
 void AppendHeader(UstarHeader& header, std::string* out) {

@@ -77,8 +77,9 @@ Result<std::vector<std::string>> SortedNames(int folder_fd) {
   alignas(dirent64) char buffer[32 * 1024];
   for (;;) {
     const ssize_t bytes = getdents64(folder_fd, buffer, sizeof buffer);
-    if (bytes < 0) return FailErrno(Step::kImportSource);
-    if (bytes == 0) break;
+    // ENOENT: it was removed after it was opened, so it is empty.
+    if (bytes < 0 && errno != ENOENT) return FailErrno(Step::kImportSource);
+    if (bytes <= 0) break;
     for (ssize_t at = 0; at < bytes;) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
       at += entry->d_reclen;
