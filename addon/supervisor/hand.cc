@@ -1,0 +1,109 @@
+// zone: native
+#include "supervisor/hand.h"
+
+#include <signal.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "base/arena.h"
+#include "plan/parse.h"
+#include "supervisor/hand_start.h"
+#include "supervisor/hand_tidy.h"
+#include "supervisor/job.h"
+#include "supervisor/kernel.h"
+#include "supervisor/remove_tree.h"
+
+namespace caisson {
+
+namespace {
+
+Failure FailureOf(const Result<>& result) { return result ? Failure{} : result.error(); }
+
+void Answer(Result<UniqueFd> made, Role role, Message* reply) {
+  if (made) {
+    reply->fd(role) = std::move(*made);
+  } else {
+    reply->failure = made.error();
+  }
+}
+
+void Work(const HandContext& context, Message& job, Message* reply) {
+  const launch::Host& host = context.host;
+  switch (job.kind) {
+    case JobKind::kLaunch:
+      return StartContainer(host, job, reply);
+    case JobKind::kExec:
+      return StartExec(host, job, reply);
+    case JobKind::kKill:
+      reply->failure = FailureOf(launch::KillCgroup(host, job.First(JobTag::kGroup)));
+      return;
+    case JobKind::kNet:
+      return Answer(launch::MakeNetNamespace(), Role::kNet, reply);
+    case JobKind::kDevices:
+      return Answer(launch::MakeDevices(host), Role::kDevices, reply);
+    case JobKind::kSlot:
+      return MakeSlot(host, job, reply);
+    case JobKind::kGroup: {
+      auto group = launch::MakeCgroup(host, job.First(JobTag::kGroup));
+      if (!group) reply->failure = group.error();
+      return;
+    }
+    case JobKind::kTidy:
+      return Tidy(context, job, reply);
+    case JobKind::kRemove:
+      reply->text = job.First(JobTag::kFolder);
+      reply->failure = FailureOf(
+          RemoveFolder(host.store.get(), reply->text, "trash/" + context.runtime_id));
+      return;
+    case JobKind::kRotate:
+      return RotateLog(host, job, reply);
+    case JobKind::kImport:
+      return StartImport(host, job, reply);
+    case JobKind::kPublish:
+      return PublishImport(host, job, reply);
+    case JobKind::kSources:
+      return OpenSources(job, reply);
+    case JobKind::kOpenFolder: {
+      const std::string path = job.First(JobTag::kPath);
+      UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      reply->text = path;
+      if (!folder) reply->failure = {Step::kImportSource, 0, errno, 0};
+      reply->fd(Role::kSource) = std::move(folder);
+      return;
+    }
+    case JobKind::kSweep:
+      SweepRunFolders(context.run_parent_fd, context.runtime_id);
+      return;
+    case JobKind::kUndo:
+      reply->failure =
+          FailureOf(EndRunFolder(context.run_parent_fd, context.run_folder_fd, context.runtime_id));
+      return;
+  }
+}
+
+}  // namespace
+
+void RunHand(const HandContext& context, HandPlace, int socket) {
+  MessageReader reader;
+  for (;;) {
+    switch (reader.Receive(socket, true)) {
+      case MessageReader::State::kPartial:
+        continue;
+      case MessageReader::State::kEnded:
+        _exit(0);
+      case MessageReader::State::kWhole:
+        break;
+    }
+    Message reply;
+    {
+      Message job = reader.Take();
+      reply.kind = job.kind;
+      Work(context, job, &reply);
+      // Descriptors that the job brought are closed before the answer only where that is the job:
+      // closing the last one of a mount namespace takes its time.
+    }
+    if (SendMessage(socket, reply, true) != 0) _exit(1);
+  }
+}
+
+}  // namespace caisson

@@ -1,0 +1,231 @@
+// zone: native
+#include "supervisor/hand_start.h"
+
+#include "base/arena.h"
+#include "plan/parse.h"
+#include "supervisor/import_worker.h"
+#include "supervisor/kernel.h"
+#include "supervisor/log_file.h"
+#include "supervisor/remove_tree.h"
+
+namespace caisson {
+
+namespace {
+
+// Flat structs are larger than the fields they come from; the worst is the list of executables to
+// try, one per folder in PATH.
+size_t ArenaBytes(size_t body_bytes) { return 64 * 1024 + body_bytes * 8; }
+
+Result<launch::Cgroup> OpenGroup(const launch::Host& host, const std::string& name) {
+  launch::Cgroup group;
+  group.name = name;
+  for (const launch::Hierarchy& hierarchy : host.hierarchies) {
+    UniqueFd folder(
+        openat(hierarchy.folder.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) return FailErrno(Step::kCgroupCreate);
+    group.folders.push_back(std::move(folder));
+  }
+  return group;
+}
+
+Result<launch::Cgroup> GroupFor(const launch::Host& host, const Message& job) {
+  const std::string name = job.First(JobTag::kGroup);
+  if (name.empty()) return launch::Cgroup{};
+  if (static_cast<Fate>(job.Number(JobTag::kGroupFate)) == Fate::kRecycle) {
+    // Somebody who tidies up cgroups from outside may have taken it: then it is made anew.
+    if (auto group = OpenGroup(host, name)) return group;
+  }
+  return launch::MakeCgroup(host, name);
+}
+
+void Started(Result<launch::Started> started, Message* reply) {
+  if (!started) {
+    reply->failure = started.error();
+    return;
+  }
+  reply->pid = started->pid;
+  reply->fd(Role::kPidfd) = std::move(started->pidfd);
+  reply->fd(Role::kReport) = std::move(started->report);
+  reply->fd(Role::kMountNamespace) = std::move(started->mount_namespace);
+}
+
+}  // namespace
+
+void StartContainer(const launch::Host& host, Message& job, Message* reply) {
+  const Bytes body = job.body ? job.body->bytes() : Bytes{};
+  Arena arena(ArenaBytes(body.size()));
+  const auto plan = ParseLaunch(body, arena);
+  if (!plan) {
+    reply->failure = plan.error();
+    return;
+  }
+
+  launch::Prepared prepared;
+  prepared.rootfs = std::move(job.fd(Role::kRootfs));
+  prepared.net = std::move(job.fd(Role::kNet));
+  prepared.dev = std::move(job.fd(Role::kDevices));
+  prepared.bind_sources = std::move(job.more);
+  const std::string path = job.First(JobTag::kFolder);
+  if (!path.empty()) {
+    auto folder =
+        OpenStoreFolder(host.store.get(), path, Missing::kCreate, Step::kScratchFolder);
+    if (!folder) {
+      reply->failure = folder.error();
+      return;
+    }
+    prepared.folder = std::move(*folder);
+  }
+  if (!prepared.rootfs) {
+    if (auto made = launch::MakeScratch(prepared.folder.get()); !made) {
+      reply->failure = made.error();
+      return;
+    }
+    auto rootfs =
+        launch::MakeOverlay(host, (*plan)->layers, prepared.folder.get(), &reply->text);
+    if (!rootfs) {
+      reply->failure = rootfs.error();
+      return;
+    }
+    prepared.rootfs = std::move(*rootfs);
+  }
+  if ((*plan)->log.path != nullptr) {
+    auto log = OpenLogFile(host.store.get(), (*plan)->log.path);
+    if (!log) {
+      reply->failure = log.error();
+      return;
+    }
+    reply->fd(Role::kLog) = std::move(*log);
+  }
+  auto group = GroupFor(host, job);
+  if (!group) {
+    reply->failure = group.error();
+    return;
+  }
+  const int stdio[3] = {job.fd(Role::kStdin).get(), job.fd(Role::kStdout).get(),
+                        job.fd(Role::kStderr).get()};
+  Started(launch::Launch(host, **plan, prepared, *group, stdio, launch::Parent::kSupervisor,
+                         &reply->text),
+          reply);
+}
+
+void StartExec(const launch::Host& host, Message& job, Message* reply) {
+  const Bytes body = job.body ? job.body->bytes() : Bytes{};
+  Arena arena(ArenaBytes(body.size()));
+  const auto plan = ParseExec(body, arena);
+  if (!plan) {
+    reply->failure = plan.error();
+    return;
+  }
+  auto group = GroupFor(host, job);
+  if (!group) {
+    reply->failure = group.error();
+    return;
+  }
+  const int stdio[3] = {job.fd(Role::kStdin).get(), job.fd(Role::kStdout).get(),
+                        job.fd(Role::kStderr).get()};
+  Started(launch::Join(host, **plan, job.fd(Role::kInit).get(),
+                       group->name.empty() ? nullptr : &*group, stdio,
+                       launch::Parent::kSupervisor),
+          reply);
+}
+
+void OpenSources(Message& job, Message* reply) {
+  const Bytes body = job.body ? job.body->bytes() : Bytes{};
+  Arena arena(ArenaBytes(body.size()));
+  const auto plan = ParseLaunch(body, arena);
+  if (!plan) {
+    reply->failure = plan.error();
+    return;
+  }
+  for (uint32_t i = 0; i < (*plan)->mounts.count; ++i) {
+    const MountItem& mount = (*plan)->mounts.items[i];
+    using protocol::MountKind;
+    if (mount.kind != MountKind::kBind && mount.kind != MountKind::kOverlay) continue;
+    auto source = launch::OpenBindSource(mount);
+    if (!source) {
+      reply->failure = source.error();
+      reply->failure.index = i;
+      reply->more.clear();
+      return;
+    }
+    reply->more.push_back(std::move(*source));
+  }
+}
+
+void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
+  auto folder = OpenStoreFolder(host.store.get(), job.First(JobTag::kFolder), Missing::kCreate,
+                                Step::kScratchFolder);
+  if (!folder) {
+    reply->failure = folder.error();
+    return;
+  }
+  if (auto made = launch::MakeScratch(folder->get()); !made) {
+    reply->failure = made.error();
+    return;
+  }
+  const std::vector<std::string> names = job.All(JobTag::kLayer);
+  std::vector<const char*> layers;
+  for (const std::string& name : names) layers.push_back(name.c_str());
+  auto rootfs =
+      launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
+                          folder->get(), &reply->text);
+  if (!rootfs) {
+    reply->failure = rootfs.error();
+    return;
+  }
+  reply->fd(Role::kRootfs) = std::move(*rootfs);
+}
+
+void StartImport(const launch::Host& host, Message& job, Message* reply) {
+  const std::string path = job.First(JobTag::kFolder);
+  const size_t slash = path.rfind('/');
+  auto parent = OpenStoreFolder(host.store.get(), path.substr(0, slash), Missing::kCreate,
+                                Step::kImportTarget);
+  if (!parent) {
+    reply->failure = parent.error();
+    return;
+  }
+  int pair[2];
+  if (pipe2(pair, O_CLOEXEC) != 0) {
+    reply->failure = {Step::kImport, 0, errno, 0};
+    return;
+  }
+  reply->fd(Role::kReport).reset(pair[0]);
+  UniqueFd report(pair[1]);
+  auto worker = ForkImportWorker(job.fd(Role::kSource).get(), parent->get(),
+                                 path.substr(slash + 1), report.get());
+  if (!worker) {
+    reply->failure = worker.error();
+    return;
+  }
+  reply->pid = worker->pid;
+  reply->fd(Role::kPidfd) = std::move(worker->pidfd);
+}
+
+void PublishImport(const launch::Host& host, Message& job, Message* reply) {
+  const std::string target = job.First(JobTag::kTarget);
+  const size_t slash = target.rfind('/');
+  UniqueFd parent;
+  int parent_fd = host.store.get();
+  if (slash != std::string::npos) {
+    auto opened = OpenStoreFolder(parent_fd, target.substr(0, slash), Missing::kCreate,
+                                  Step::kImportTarget);
+    if (!opened) {
+      reply->failure = opened.error();
+      return;
+    }
+    parent = std::move(*opened);
+    parent_fd = parent.get();
+  }
+  const std::string name = slash == std::string::npos ? target : target.substr(slash + 1);
+  constexpr unsigned kNoReplace = 1;
+  if (syscall(SYS_renameat2, host.store.get(), job.First(JobTag::kFolder).c_str(), parent_fd,
+              name.c_str(), kNoReplace) != 0) {
+    reply->failure = {Step::kImportTarget, 0, errno, 0};
+    return;
+  }
+  // The copy itself has reached the disk; now its name.
+  if (parent) (void)fsync(parent.get());
+}
+
+}  // namespace caisson

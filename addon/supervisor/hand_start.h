@@ -1,0 +1,19 @@
+// zone: native
+#pragma once
+
+#include "launch/launch.h"
+#include "supervisor/job.h"
+
+// Jobs of a hand that start something. Each fills `reply`, also with what failed.
+namespace caisson {
+
+void StartContainer(const launch::Host& host, Message& job, Message* reply);
+void StartExec(const launch::Host& host, Message& job, Message* reply);
+void OpenSources(Message& job, Message* reply);
+void MakeSlot(const launch::Host& host, Message& job, Message* reply);
+
+// An import runs as a worker, a child of the supervisor: it takes long, and the hand has other work.
+void StartImport(const launch::Host& host, Message& job, Message* reply);
+void PublishImport(const launch::Host& host, Message& job, Message* reply);
+
+}  // namespace caisson

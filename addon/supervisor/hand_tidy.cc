@@ -1,0 +1,113 @@
+// zone: native
+#include "supervisor/hand_tidy.h"
+
+#include <dirent.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
+
+#include "supervisor/kernel.h"
+#include "supervisor/log_file.h"
+#include "supervisor/remove_tree.h"
+
+namespace caisson {
+
+namespace {
+
+// A group may serve again when nothing runs in it and nothing was made in it.
+bool IsEmptyGroup(const launch::Host& host, const std::string& name) {
+  for (const launch::Hierarchy& hierarchy : host.hierarchies) {
+    struct stat info = {};
+    if (fstatat(hierarchy.folder.get(), name.c_str(), &info, 0) != 0) return false;
+    if (info.st_nlink != 2) return false;  // "." and its name: no groups below
+    UniqueFd members(openat(hierarchy.folder.get(), (name + "/cgroup.procs").c_str(),
+                            O_RDONLY | O_CLOEXEC));
+    char byte = 0;
+    if (!members || read(members.get(), &byte, 1) != 0) return false;
+  }
+  return true;
+}
+
+// Link counts would be quicker, but not every file system counts folders.
+bool HoldsOnly(int folder, std::initializer_list<std::string_view> names) {
+  for (;;) {
+    alignas(8) char buffer[512];
+    const long bytes = syscall(SYS_getdents64, folder, buffer, sizeof buffer);
+    if (bytes <= 0) return bytes == 0;
+    for (long at = 0; at < bytes;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      at += entry->d_reclen;
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != ".." && std::ranges::find(names, name) == names.end()) return false;
+    }
+  }
+}
+
+// An upper folder is as new when the container left nothing in it, nor on it: its own mode, owner and
+// attributes are those of the container's "/".
+bool IsUntouched(int upper) {
+  struct stat info = {};
+  if (fstat(upper, &info) != 0) return false;
+  if ((info.st_mode & 07777) != 0755 || info.st_uid != 0 || info.st_gid != 0) return false;
+  if (flistxattr(upper, nullptr, 0) > 0) return false;
+  return HoldsOnly(upper, {});
+}
+
+bool RecycleFolder(const HandContext& context, const std::string& path) {
+  auto folder = OpenStoreFolder(context.host.store.get(), path, Missing::kFail,
+                                Step::kScratchFolder);
+  if (!folder) return false;
+  // Volumes and overlay mounts of the container may have put folders of their own beside upper/.
+  UniqueFd upper(sys::OpenAt2(folder->get(), "upper", O_RDONLY | O_DIRECTORY, kernel::kBeneath));
+  return upper && IsUntouched(upper.get()) && HoldsOnly(folder->get(), {"upper", "work"});
+}
+
+}  // namespace
+
+void Tidy(const HandContext& context, Message& job, Message* reply) {
+  // The last descriptors of mounts and namespaces: this is where their tear-down happens.
+  for (UniqueFd& fd : job.fds) fd.reset();
+  job.more.clear();
+
+  const launch::Host& host = context.host;
+  const std::string group = job.First(JobTag::kGroup);
+  const Fate group_fate = static_cast<Fate>(job.Number(JobTag::kGroupFate));
+  if (!group.empty() && group_fate == Fate::kRecycle && IsEmptyGroup(host, group)) {
+    reply->recycled |= kRecycledGroup;
+  } else if (!group.empty() && group_fate == Fate::kIfEmpty) {
+    // What an exec left running goes on in its group, until the container ends.
+    for (const launch::Hierarchy& hierarchy : host.hierarchies) {
+      (void)unlinkat(hierarchy.folder.get(), group.c_str(), AT_REMOVEDIR);
+    }
+  } else if (!group.empty()) {
+    if (auto removed = launch::RemoveCgroup(host, group); !removed) {
+      reply->failure = removed.error();
+    }
+  }
+
+  const std::string folder = job.First(JobTag::kFolder);
+  const Fate folder_fate = static_cast<Fate>(job.Number(JobTag::kFolderFate));
+  if (folder.empty() || folder_fate == Fate::kLeave) return;
+  if (folder_fate == Fate::kRecycle && RecycleFolder(context, folder)) {
+    reply->recycled |= kRecycledFolder;
+    return;
+  }
+  if (auto removed = RemoveFolder(host.store.get(), folder, "trash/" + context.runtime_id);
+      !removed) {
+    reply->failure = removed.error();
+  }
+}
+
+void RotateLog(const launch::Host& host, Message& job, Message* reply) {
+  auto next = RotateLogFile(host.store.get(), job.First(JobTag::kFolder),
+                            static_cast<uint32_t>(job.Number(JobTag::kCount)));
+  if (next) {
+    reply->fd(Role::kLog) = std::move(*next);
+  } else {
+    reply->failure = next.error();
+  }
+}
+
+}  // namespace caisson

@@ -1,0 +1,207 @@
+// zone: native
+#include "supervisor/imports.h"
+
+#include <limits.h>
+
+#include "supervisor/kernel.h"
+#include "supervisor/options.h"
+
+namespace caisson {
+
+using protocol::Tag;
+using protocol::Type;
+
+void Imports::Import(Request request) {
+  std::string source;
+  std::string target;
+  FieldReader reader(request.body->bytes());
+  for (Field field; reader.Next(&field);) {
+    std::string_view text;
+    const bool known = field.tag == static_cast<uint16_t>(Tag::kImportSource) ||
+                       field.tag == static_cast<uint16_t>(Tag::kImportTarget);
+    if (!known || !field.ReadString(&text)) {
+      return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, field.tag});
+    }
+    (field.tag == static_cast<uint16_t>(Tag::kImportSource) ? source : target) = text;
+  }
+  if (!reader.ok()) return answers_.Failed(request.id, {Step::kParse, 0, EBADMSG, 0});
+  if (source.empty() || source.front() != '/' || source.size() >= PATH_MAX) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kImportSource)});
+  }
+  if (!IsStorePath(target) || target.find('/') == std::string::npos) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kImportTarget)});
+  }
+
+  const uint32_t id = request.id;
+  Running& made = running_[id];
+  made.target = std::move(target);
+  made.copy = scratch_ + "/import-" + std::to_string(next_++);
+  Job job;
+  job.who = Who::kOuter;
+  job.prepare = [source](Message& message) {
+    message.kind = JobKind::kOpenFolder;
+    message.fields.String(JobTag::kPath, source);
+    return true;
+  };
+  job.done = [this, id](Message reply) {
+    const auto found = running_.find(id);
+    if (found == running_.end()) return;
+    if (!reply.ok()) return Fail(id, reply.failure, reply.text);
+    found->second.source = std::move(reply.fd(Role::kSource));
+    StartWorker(id);
+  };
+  jobs_.Submit(std::move(job));
+}
+
+void Imports::StartWorker(uint32_t id) {
+  Job job;
+  job.urgency = Urgency::kPrepare;
+  job.makes_process = true;
+  job.prepare = [this, id](Message& message) {
+    const auto found = running_.find(id);
+    if (found == running_.end()) return false;
+    if (found->second.killed) {
+      loop_.Soon([this, id] { Fail(id, {Step::kImport, 0, ECANCELED, 0}, {}); });
+      return false;
+    }
+    message.kind = JobKind::kImport;
+    message.fd(Role::kSource) = std::move(found->second.source);
+    message.fields.String(JobTag::kFolder, found->second.copy);
+    return true;
+  };
+  job.done = [this, id](Message reply) {
+    const auto found = running_.find(id);
+    if (found == running_.end()) return;
+    if (!reply.ok()) return Fail(id, reply.failure, reply.text);
+    Running& running = found->second;
+    running.pid = reply.pid;
+    running.pidfd = std::move(reply.fd(Role::kPidfd));
+    running.report = std::move(reply.fd(Role::kReport));
+    running.token =
+        loop_.Watch(running.pidfd.get(), EPOLLIN, [this, id](uint32_t) { OnWorkerDeath(id); });
+    if (running.killed) (void)sys::PidfdSendSignal(running.pidfd.get(), SIGKILL);
+  };
+  jobs_.Submit(std::move(job));
+}
+
+// Its whole report fits into the pipe, so there was no need to read before its end.
+void Imports::OnWorkerDeath(uint32_t id) {
+  Running& running = running_.find(id)->second;
+  siginfo_t status;
+  rusage usage;
+  if (kernel::WaitPidfd(running.pidfd.get(), &status, WEXITED | WNOHANG, &usage) == 0 &&
+      status.si_pid == 0) {
+    return;
+  }
+  loop_.Forget(&running.token);
+  (void)fcntl(running.report.get(), F_SETFL, O_NONBLOCK);
+  uint8_t report[PIPE_BUF];
+  const ssize_t bytes =
+      RetryEintr([&] { return read(running.report.get(), report, sizeof report); });
+
+  Failure failure = {Step::kImport, 0, running.killed ? ECANCELED : ECHILD, 0};
+  std::string detail;
+  std::string digest;
+  uint64_t size = 0;
+  if (bytes > 0) {
+    FieldReader reader(Bytes{report, static_cast<size_t>(bytes)});
+    for (Field field; reader.Next(&field);) {
+      uint64_t number = 0;
+      std::string_view text;
+      (void)field.ReadU64(&number);
+      (void)field.ReadString(&text);
+      switch (static_cast<Tag>(field.tag)) {
+        case Tag::kImportResult:
+          digest = text;
+          break;
+        case Tag::kImportBytes:
+          size = number;
+          break;
+        case Tag::kStep:
+          if (number < static_cast<uint64_t>(Step::kCount)) failure.step = static_cast<Step>(number);
+          break;
+        case Tag::kErrno:
+          failure.error = static_cast<int32_t>(number);
+          break;
+        case Tag::kIndex:
+          failure.index = static_cast<uint32_t>(number);
+          break;
+        case Tag::kDetail:
+          detail = text;
+          break;
+        default:
+          break;
+      }
+    }
+  } else if (status.si_code == CLD_EXITED && status.si_status != 0) {
+    failure.error = status.si_status;  // The sandbox could not be made: its errno.
+    detail = "sandbox";
+  }
+  const bool good = status.si_code == CLD_EXITED && status.si_status == 0 && !digest.empty();
+  if (!good || running.killed) return Fail(id, failure, detail);
+  running.result.String(Tag::kImportResult, digest).U64(Tag::kImportBytes, size);
+  Publish(id);
+}
+
+void Imports::Publish(uint32_t id) {
+  Job job;
+  job.urgency = Urgency::kPrepare;
+  job.prepare = [this, id](Message& message) {
+    const Running& running = running_.find(id)->second;
+    message.kind = JobKind::kPublish;
+    message.fields.String(JobTag::kFolder, running.copy).String(JobTag::kTarget, running.target);
+    return true;
+  };
+  job.done = [this, id](Message reply) {
+    const auto found = running_.find(id);
+    if (!reply.ok()) return Fail(id, reply.failure, found->second.target);
+    const FieldWriter result = std::move(found->second.result);
+    running_.erase(found);
+    answers_.Send(Type::kDone, id, result, {});
+  };
+  jobs_.Submit(std::move(job));
+}
+
+void Imports::Fail(uint32_t id, const Failure& failure, const std::string& detail) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;
+  loop_.Forget(&found->second.token);
+  const std::string copy = std::move(found->second.copy);
+  running_.erase(found);
+  RemoveCopy(copy);
+  answers_.Failed(id, failure, detail);
+}
+
+void Imports::RemoveCopy(const std::string& copy) {
+  Job job;
+  job.prepare = [copy](Message& message) {
+    message.kind = JobKind::kRemove;
+    message.fields.String(JobTag::kFolder, copy);
+    return true;
+  };
+  jobs_.Submit(std::move(job));
+}
+
+bool Imports::Kill(uint32_t id) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return false;
+  found->second.killed = true;
+  if (found->second.pidfd) (void)sys::PidfdSendSignal(found->second.pidfd.get(), SIGKILL);
+  return true;
+}
+
+void Imports::KillAll() {
+  for (auto& [id, running] : running_) {
+    running.killed = true;
+    if (running.pidfd) (void)sys::PidfdSendSignal(running.pidfd.get(), SIGKILL);
+  }
+}
+
+bool Imports::Claims(pid_t pid) const {
+  for (const auto& [id, running] : running_) {
+    if (running.pid == pid) return true;
+  }
+  return false;
+}
+
+}  // namespace caisson

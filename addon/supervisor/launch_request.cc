@@ -1,0 +1,280 @@
+// zone: native
+#include "supervisor/launch_request.h"
+
+#include <sched.h>
+
+#include "plan/parse.h"
+#include "supervisor/options.h"
+
+namespace caisson {
+
+using protocol::StdioKind;
+using protocol::Tag;
+
+namespace {
+
+constexpr uint64_t kDefaultNamespaces =
+    CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
+
+// Names that are no file of a cgroup folder ("tasks", "pids.max"), and none of our own.
+bool IsGroupName(std::string_view name) {
+  if (name.empty() || name.size() > 128 || name.starts_with("slot-") || name == "tasks" ||
+      name == "notify_on_release" || name == "release_agent") {
+    return false;
+  }
+  for (const char c : name) {
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_';
+    if (!good) return false;
+  }
+  return true;
+}
+
+// One pass over the fields, with the first thing that is wrong.
+class Walk {
+ public:
+  explicit Walk(Bytes body) : reader_(body) {}
+
+  [[nodiscard]] bool Next() {
+    if (failed_ || !reader_.Next(&field_)) return false;
+    tag_ = static_cast<Tag>(field_.tag);
+    return true;
+  }
+  [[nodiscard]] Tag tag() const { return tag_; }
+  [[nodiscard]] Bytes payload() const { return field_.payload; }
+
+  uint64_t Number(uint64_t most = UINT64_MAX) {
+    uint64_t value = 0;
+    if (!field_.ReadU64(&value) || value > most) Refuse(EINVAL);
+    return value;
+  }
+  std::string Text() {
+    std::string_view text;
+    if (!field_.ReadString(&text)) Refuse(EINVAL);
+    return std::string(text);
+  }
+  std::string StorePath() {
+    std::string path = Text();
+    if (!IsStorePath(path)) Refuse(EINVAL);
+    return path;
+  }
+  void Stdio(StdioKind* kind) {
+    const uint64_t value = Number(static_cast<uint64_t>(StdioKind::kLog));
+    *kind = static_cast<StdioKind>(value);
+  }
+  void Refuse(int error) {
+    if (failed_) return;
+    failed_ = true;
+    failure_ = {Step::kParse, 0, error, field_.tag};
+  }
+  [[nodiscard]] Result<> End() const {
+    if (failed_) return std::unexpected(failure_);
+    if (!reader_.ok()) return Fail(Step::kParse, EBADMSG);
+    return {};
+  }
+
+ private:
+  FieldReader reader_;
+  Field field_;
+  Tag tag_ = {};
+  bool failed_ = false;
+  Failure failure_;
+};
+
+size_t Descriptors(const StdioKind stdio[3]) {
+  size_t count = 0;
+  for (int i = 0; i < 3; ++i) count += stdio[i] == StdioKind::kDescriptor ? 1 : 0;
+  return count;
+}
+
+bool NeedsSource(Bytes mount) {
+  Walk walk(mount);
+  uint64_t kind = 0;
+  while (walk.Next()) {
+    if (walk.tag() == Tag::kMountKind) kind = walk.Number();
+  }
+  using protocol::MountKind;
+  return kind == static_cast<uint64_t>(MountKind::kBind) ||
+         kind == static_cast<uint64_t>(MountKind::kOverlay);
+}
+
+void ReadLog(Bytes group, LaunchRequest* request, Walk* outer) {
+  Walk walk(group);
+  while (walk.Next()) {
+    switch (walk.tag()) {
+      case Tag::kLogPath:
+        request->log_path = walk.StorePath();
+        break;
+      case Tag::kLogMaxBytes:
+        request->log_max_bytes = walk.Number();
+        break;
+      case Tag::kLogFiles:
+        request->log_files = static_cast<uint32_t>(walk.Number(1000));
+        break;
+      default:
+        walk.Refuse(EINVAL);
+    }
+  }
+  if (!walk.End() || request->log_path.find('/') == std::string::npos) outer->Refuse(EINVAL);
+}
+
+}  // namespace
+
+Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
+  LaunchRequest request;
+  request.namespaces = kDefaultNamespaces;
+  Walk walk(body);
+  while (walk.Next()) {
+    switch (walk.tag()) {
+      case Tag::kFolderContainer:
+        request.folder = walk.StorePath();
+        break;
+      case Tag::kLayer:
+        request.layers.push_back(walk.StorePath());
+        if (request.layers.size() > kMaxLayers) walk.Refuse(E2BIG);
+        break;
+      case Tag::kCgroupName:
+        request.group = walk.Text();
+        if (!IsGroupName(request.group)) walk.Refuse(EINVAL);
+        break;
+      case Tag::kWantStarted:
+        request.want_started = walk.Number(1) != 0;
+        break;
+      case Tag::kTimeoutMs:
+        request.timeout_ms = walk.Number();
+        break;
+      case Tag::kNamespaces:
+        request.namespaces = walk.Number();
+        // Without one, its orphans would become children of ours.
+        if ((request.namespaces & CLONE_NEWPID) == 0) walk.Refuse(ENOSYS);
+        break;
+      case Tag::kLogFile:
+        ReadLog(walk.payload(), &request, &walk);
+        break;
+      case Tag::kMount:
+        if (NeedsSource(walk.payload())) ++request.sources;
+        if (request.sources > kMaxMounts) walk.Refuse(E2BIG);
+        break;
+      case Tag::kWarmPool:
+        request.warm = walk.Number(1) != 0;
+        break;
+      case Tag::kStdin:
+        walk.Stdio(&request.stdio[0]);
+        if (request.stdio[0] == StdioKind::kLog) walk.Refuse(EINVAL);
+        break;
+      case Tag::kStdout:
+        walk.Stdio(&request.stdio[1]);
+        break;
+      case Tag::kStderr:
+        walk.Stdio(&request.stdio[2]);
+        break;
+      default:
+        break;
+    }
+  }
+  if (auto end = walk.End(); !end) return std::unexpected(end.error());
+  const bool logs =
+      request.stdio[1] == StdioKind::kLog || request.stdio[2] == StdioKind::kLog;
+  if (logs && request.log_path.empty()) {
+    return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kLogFile));
+  }
+  if (Descriptors(request.stdio) != fds) return Fail(Step::kProtocol, EBADF);
+  return request;
+}
+
+Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds) {
+  ExecRequest request;
+  Walk walk(body);
+  StdioKind* kinds = request.stdio;
+  while (walk.Next()) {
+    switch (walk.tag()) {
+      case Tag::kContainer:
+        request.container = static_cast<uint32_t>(walk.Number(UINT32_MAX));
+        break;
+      case Tag::kWantStarted:
+        request.want_started = walk.Number(1) != 0;
+        break;
+      case Tag::kTimeoutMs:
+        request.timeout_ms = walk.Number();
+        break;
+      case Tag::kStdin:
+      case Tag::kStdout:
+      case Tag::kStderr: {
+        StdioKind* kind = &kinds[static_cast<int>(walk.tag()) - static_cast<int>(Tag::kStdin)];
+        walk.Stdio(kind);
+        if (*kind == StdioKind::kLog) walk.Refuse(EINVAL);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+  if (auto end = walk.End(); !end) return std::unexpected(end.error());
+  if (Descriptors(request.stdio) != fds) return Fail(Step::kProtocol, EBADF);
+  return request;
+}
+
+namespace {
+
+// The payload of item `index` among the fields with `tag`.
+Bytes Item(Bytes body, Tag tag, uint32_t index) {
+  FieldReader reader(body);
+  for (Field field; reader.Next(&field);) {
+    if (field.tag == static_cast<uint16_t>(tag) && index-- == 0) return field.payload;
+  }
+  return {};
+}
+
+std::string ItemText(Bytes body, Tag tag, uint32_t index = 0) {
+  const Bytes item = Item(body, tag, index);
+  return {reinterpret_cast<const char*>(item.data()), item.size()};
+}
+
+std::string MountText(Bytes body, const Failure& failure) {
+  const Bytes mount = Item(body, Tag::kMount, failure.index);
+  const std::string target = ItemText(mount, Tag::kMountTarget);
+  const std::string source = ItemText(mount, Tag::kMountSource);
+  if (failure.step == Step::kBindSource && !source.empty()) return source;
+  return source.empty() ? target : target + " (" + source + ")";
+}
+
+}  // namespace
+
+std::string DetailOf(const Failure& failure, Bytes body) {
+  switch (failure.step) {
+    case Step::kBindSource:
+    case Step::kMountTarget:
+    case Step::kMount:
+      return MountText(body, failure);
+    case Step::kFiles:
+      return ItemText(Item(body, Tag::kFile, failure.index), Tag::kFilePath);
+    case Step::kMaskedPath:
+      return ItemText(body, Tag::kMaskedPath, failure.index);
+    case Step::kReadOnlyPath:
+      return ItemText(body, Tag::kReadOnlyPath, failure.index);
+    case Step::kSysctl:
+      return ItemText(Item(body, Tag::kSysctl, failure.index), Tag::kKey);
+    case Step::kDevices:
+      return ItemText(Item(body, Tag::kDevice, failure.index), Tag::kDevicePath);
+    case Step::kUser:
+      return ItemText(body, Tag::kUser);
+    case Step::kGroups:
+      return ItemText(body, Tag::kAddGroup, failure.index);
+    case Step::kWorkdir:
+      return ItemText(body, Tag::kCwd);
+    case Step::kHostname:
+      return ItemText(body, Tag::kHostname);
+    case Step::kFindExecutable:
+    case Step::kExec:
+      return ItemText(body, Tag::kArg);
+    case Step::kLog:
+      return ItemText(Item(body, Tag::kLogFile, 0), Tag::kLogPath);
+    case Step::kScratchFolder:
+    case Step::kOverlay:
+      return ItemText(body, Tag::kFolderContainer);
+    default:
+      return {};
+  }
+}
+
+}  // namespace caisson

@@ -1,0 +1,201 @@
+// zone: native
+#include "supervisor/pools.h"
+
+#include <algorithm>
+
+#include "supervisor/debug.h"
+
+namespace caisson {
+
+namespace {
+
+constexpr size_t kLeast = 2;
+constexpr size_t kMost = 16;
+constexpr uint64_t kPeakLastsNs = 2'000'000'000;
+constexpr uint64_t kPauseNs = 1'000'000'000;  // after something could not be made
+
+}  // namespace
+
+UniqueFd Pools::TakeNet() {
+  if (nets_.ready.empty()) return {};
+  UniqueFd net = std::move(nets_.ready.front());
+  nets_.ready.pop_front();
+  return net;
+}
+
+UniqueFd Pools::TakeDevices() {
+  if (devices_.ready.empty()) return {};
+  UniqueFd devices = std::move(devices_.ready.front());
+  devices_.ready.pop_front();
+  return devices;
+}
+
+std::string Pools::FreshFolder() {
+  if (folders_.empty()) return scratch_ + '/' + std::to_string(next_folder_++);
+  std::string folder = std::move(folders_.back());
+  folders_.pop_back();
+  return folder;
+}
+
+Pools::Slot Pools::TakeSlot(const std::vector<std::string>& layers) {
+  for (List& list : lists_) {
+    if (list.layers != layers || list.ready.empty()) continue;
+    Slot slot = std::move(list.ready.front());
+    list.ready.pop_front();
+    return slot;
+  }
+  return {FreshFolder(), {}};
+}
+
+std::string Pools::TakeGroup(bool* ready) {
+  *ready = false;
+  if (!with_groups_) return {};
+  if (groups_.empty()) return "slot-" + std::to_string(next_group_++);
+  *ready = true;
+  std::string group = std::move(groups_.back());
+  groups_.pop_back();
+  return group;
+}
+
+void Pools::ReturnFolder(std::string folder) {
+  if (folders_.size() < kMost) folders_.push_back(std::move(folder));
+}
+
+void Pools::ReturnGroup(std::string group) { groups_.push_back(std::move(group)); }
+
+void Pools::NoteStart(size_t running) {
+  const uint64_t now = MonotonicNs();
+  if (running >= peak_ || now - peak_ns_ > kPeakLastsNs) {
+    peak_ = std::max<size_t>(running, 1);
+    peak_ns_ = now;
+  }
+}
+
+size_t Pools::Target() { return std::clamp(peak_ + 1, kLeast, kMost); }
+
+void Pools::Warm(const std::vector<std::string>& layers) {
+  if (layers.empty()) return;
+  const auto found =
+      std::ranges::find_if(lists_, [&](const List& list) { return list.layers == layers; });
+  if (found != lists_.end()) {
+    lists_.splice(lists_.begin(), lists_, found);
+    return;
+  }
+  lists_.emplace_front();
+  lists_.front().layers = layers;
+  while (lists_.size() > kMostLists) {
+    for (Slot& slot : lists_.back().ready) DropSlot(std::move(slot));
+    lists_.pop_back();
+  }
+}
+
+void Pools::ForgetLayer(const std::string& layer) {
+  for (auto list = lists_.begin(); list != lists_.end();) {
+    if (std::ranges::find(list->layers, layer) == list->layers.end()) {
+      ++list;
+      continue;
+    }
+    for (Slot& slot : list->ready) DropSlot(std::move(slot));
+    list = lists_.erase(list);
+  }
+}
+
+void Pools::DropSlot(Slot slot) {
+  auto held = std::make_shared<Slot>(std::move(slot));
+  Job job;
+  job.urgency = Urgency::kTidy;
+  job.prepare = [held](Message& message) {
+    message.kind = JobKind::kTidy;
+    message.fd(Role::kRootfs) = std::move(held->rootfs);
+    message.fields.String(JobTag::kFolder, held->folder)
+        .U64(JobTag::kFolderFate, static_cast<uint64_t>(Fate::kRemove));
+    return true;
+  };
+  jobs_.Submit(std::move(job));
+}
+
+void Pools::FillKind(Kind* kind, JobKind what, Role role, size_t target) {
+  if (MonotonicNs() < kind->paused_until_ns) return;
+  while (kind->ready.size() + kind->coming < target) {
+    ++kind->coming;
+    Job job;
+    job.urgency = Urgency::kPrepare;
+    job.prepare = [this, kind, what](Message& message) {
+      message.kind = what;
+      if (!closed_) return true;
+      --kind->coming;
+      return false;
+    };
+    job.done = [this, kind, role](Message reply) {
+      --kind->coming;
+      if (!reply.ok() || !reply.fd(role)) {
+        Debug("not prepared: step %d errno %d", static_cast<int>(reply.failure.step),
+              reply.failure.error);
+        kind->paused_until_ns = MonotonicNs() + kPauseNs;
+      } else if (!closed_) {
+        kind->ready.push_back(std::move(reply.fd(role)));
+      }
+    };
+    jobs_.Submit(std::move(job));
+  }
+}
+
+void Pools::FillList(List* list, size_t target) {
+  if (MonotonicNs() < list->paused_until_ns) return;
+  while (list->ready.size() + list->coming < target) {
+    ++list->coming;
+    auto folder = std::make_shared<std::string>(FreshFolder());
+    Job job;
+    job.urgency = Urgency::kPrepare;
+    // The list may be gone when its turn comes: looked up by its layers.
+    job.prepare = [this, layers = list->layers, folder](Message& message) {
+      const bool wanted = std::ranges::any_of(
+          lists_, [&](const List& one) { return one.layers == layers; });
+      if (closed_ || !wanted) {
+        ReturnFolder(std::move(*folder));
+        return false;
+      }
+      message.kind = JobKind::kSlot;
+      message.fields.String(JobTag::kFolder, *folder);
+      for (const std::string& layer : layers) message.fields.String(JobTag::kLayer, layer);
+      return true;
+    };
+    job.done = [this, layers = list->layers, folder](Message reply) {
+      Slot slot{*folder, std::move(reply.fd(Role::kRootfs))};
+      const auto found = std::ranges::find_if(
+          lists_, [&](const List& one) { return one.layers == layers; });
+      if (found == lists_.end() || closed_) return DropSlot(std::move(slot));
+      if (found->coming > 0) --found->coming;
+      if (!reply.ok() || !slot.rootfs) {
+        Debug("no slot: step %d errno %d %s", static_cast<int>(reply.failure.step),
+              reply.failure.error, reply.text.c_str());
+        found->paused_until_ns = MonotonicNs() + kPauseNs;
+        return DropSlot(std::move(slot));
+      }
+      found->ready.push_back(std::move(slot));
+    };
+    jobs_.Submit(std::move(job));
+  }
+}
+
+void Pools::Refill() {
+  if (closed_) return;
+  const size_t target = Target();
+  FillKind(&nets_, JobKind::kNet, Role::kNet, target);
+  FillKind(&devices_, JobKind::kDevices, Role::kDevices, target);
+  for (List& list : lists_) {
+    // Only what is in use now is kept at the full number.
+    FillList(&list, &list == &lists_.front() ? target : kLeast);
+  }
+}
+
+void Pools::Close() {
+  closed_ = true;
+  nets_.ready.clear();
+  devices_.ready.clear();
+  lists_.clear();
+  groups_.clear();
+  folders_.clear();
+}
+
+}  // namespace caisson

@@ -1,0 +1,80 @@
+// zone: native
+#pragma once
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <memory>
+#include <string>
+
+#include "plan/protocol.h"
+#include "supervisor/body.h"
+#include "supervisor/log_writer.h"
+#include "supervisor/loop.h"
+
+namespace caisson {
+
+// One container (Launch) or exec, from its request to its one last answer. A few hundred bytes while
+// it idles: the request is dropped once it runs.
+//
+//   kQueued ──► kInHand ──► kStarting ──► kRunning ──► kEnding ──► answered
+//                  │            │  report: a failure, or   │ pidfd; its log is drained
+//                  │            │  the end (it runs)       │
+//                  └────────────┴──► Failed                └──► Exited
+struct Task {
+  enum class Kind : uint8_t { kContainer, kExec };
+  enum class State : uint8_t { kQueued, kInHand, kStarting, kRunning, kEnding };
+
+  uint32_t id = 0;
+  Kind kind = Kind::kContainer;
+  State state = State::kQueued;
+  protocol::Reason asked = protocol::Reason::kExited;  // kTimeout, kKilled: we ended it
+  bool want_started = false;
+  bool kill_wanted = false;    // before its pid was known
+  bool group_used = false;     // its group may hold groups, or anything: not to be recycled
+  bool own_group = false;      // one of the supervisor's: recycled
+  bool group_ready = false;
+  bool own_folder = false;     // a scratch slot
+  bool failed = false;         // the report said so: Failed when it is gone
+  uint8_t stdio_kinds[3] = {};
+
+  uint32_t container = 0;  // of an exec
+  uint32_t next_exec = 0;  // number of its next exec's group
+  pid_t pid = -1;
+  uint64_t timeout_ms = 0;
+  uint64_t cloned_ns = 0;
+  uint64_t started_ns = 0;
+  uint64_t oom_kills = 0;
+
+  UniqueFd pidfd;
+  UniqueFd report;
+  UniqueFd mount_namespace;
+  Loop::Token pidfd_token = 0;
+  Loop::Token report_token = 0;
+  Loop::Timer timeout = {};
+
+  std::string group;   // cgroup, "" without
+  std::string folder;  // whose upper/ it writes to
+  std::unique_ptr<LogWriter> log;
+
+  siginfo_t status = {};
+  rusage usage = {};
+  uint64_t finished_ns = 0;
+  Failure failure;
+  std::string detail;
+
+  // What only the start needs.
+  struct Start {
+    std::shared_ptr<Body> body;
+    std::vector<std::string> layers;
+    std::vector<UniqueFd> sources;
+    UniqueFd stdio[3];
+    std::string log_path;
+    uint64_t log_max_bytes = 0;
+    uint32_t log_files = 1;
+    uint64_t namespaces = 0;
+  };
+  std::unique_ptr<Start> start;
+};
+
+}  // namespace caisson

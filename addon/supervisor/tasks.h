@@ -1,0 +1,89 @@
+// zone: native
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "supervisor/channel.h"
+#include "supervisor/hands.h"
+#include "supervisor/launch_request.h"
+#include "supervisor/pools.h"
+#include "supervisor/task.h"
+
+namespace caisson {
+
+// The containers and execs of a runtime. tasks_start.cc brings them up to their exec, tasks_end.cc from
+// there to their last answer.
+class Tasks {
+ public:
+  Tasks(Loop& loop, Jobs& jobs, Pools& pools, Answers& answers, const UniqueFd& proc, bool with_groups)
+      : loop_(loop),
+        jobs_(jobs),
+        pools_(pools),
+        answers_(answers),
+        proc_(proc),
+        with_groups_(with_groups) {}
+
+  void Launch(Request request);
+  void Exec(Request request);
+  [[nodiscard]] Result<> Signal(uint32_t target, int signal);
+  [[nodiscard]] Result<> Kill(uint32_t target);
+
+  // Kills everything; `gone` when the last one was answered for.
+  void KillAll(std::function<void()> gone);
+
+  [[nodiscard]] bool Has(uint32_t id) const { return tasks_.contains(id); }
+  [[nodiscard]] bool Claims(pid_t pid) const;
+  [[nodiscard]] size_t size() const { return tasks_.size(); }
+
+ private:
+  using State = Task::State;
+  using Kind = Task::Kind;
+
+  [[nodiscard]] Task* Find(uint32_t id);
+  // starting
+  void OpenSources(Task* task, uint32_t sources);
+  void SubmitStart(Task* task);
+  bool PrepareContainer(Task* task, Message& message);
+  bool PrepareExec(Task* task, Message& message);
+  void OnCloned(uint32_t id, Message reply);
+  [[nodiscard]] Result<> MakeLogPipes(Task* task);
+  void OnReport(Task* task);
+  enum class Reported { kNothing, kFailure, kEnd };
+  Reported ReadReport(Task* task);
+  void OnExecuted(Task* task);
+  // ending
+  void FailStart(Task* task, const Failure& failure, std::string detail);
+  void OnPidfd(Task* task);
+  void OnTimeout(uint32_t id);
+  void SendKill(Task* task);
+  void Answer(Task* task);
+  void SendExited(const Task& task);
+  // What a task leaves behind.
+  struct Remains {
+    UniqueFd mount_namespace;
+    std::string group;
+    std::string folder;
+    Fate group_fate = Fate::kRemove;
+    Fate folder_fate = Fate::kLeave;
+    int attempts = 0;
+  };
+  static constexpr int kTidyAttempts = 3;
+  void PutAway(std::unique_ptr<Task> task);
+  void SubmitTidy(std::shared_ptr<Remains> remains);
+
+  Loop& loop_;
+  Jobs& jobs_;
+  Pools& pools_;
+  Answers& answers_;
+  const UniqueFd& proc_;  // a procfs of our pid namespace
+  bool with_groups_;
+  bool ending_ = false;
+  std::function<void()> gone_;
+  size_t starting_ = 0;
+  std::unordered_map<uint32_t, std::unique_ptr<Task>> tasks_;
+};
+
+}  // namespace caisson

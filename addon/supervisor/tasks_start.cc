@@ -1,0 +1,277 @@
+// zone: native
+#include <fcntl.h>
+#include <signal.h>
+
+#include "supervisor/debug.h"
+#include "supervisor/kernel.h"
+#include "supervisor/tasks.h"
+
+namespace caisson {
+
+using protocol::Reason;
+using protocol::StdioKind;
+using protocol::Tag;
+using protocol::Type;
+
+Task* Tasks::Find(uint32_t id) {
+  const auto found = tasks_.find(id);
+  return found == tasks_.end() ? nullptr : found->second.get();
+}
+
+void Tasks::Launch(Request request) {
+  auto read = ReadLaunchRequest(request.body->bytes(), request.fds.size());
+  if (!read) return answers_.Failed(request.id, read.error());
+  if (ending_) return answers_.Failed(request.id, {Step::kProtocol, 0, ESHUTDOWN, 0});
+
+  auto made = std::make_unique<Task>();
+  Task* task = made.get();
+  task->id = request.id;
+  task->want_started = read->want_started;
+  task->timeout_ms = read->timeout_ms;
+  task->group = std::move(read->group);
+  task->folder = std::move(read->folder);
+  task->own_group = task->group.empty();
+  task->own_folder = task->folder.empty();
+  if (!with_groups_) task->group.clear();
+
+  task->start = std::make_unique<Task::Start>();
+  Task::Start& start = *task->start;
+  start.body = std::move(request.body);
+  start.layers = std::move(read->layers);
+  start.namespaces = read->namespaces;
+  start.log_path = std::move(read->log_path);
+  start.log_max_bytes = read->log_max_bytes;
+  start.log_files = read->log_files;
+  size_t next = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    task->stdio_kinds[i] = static_cast<uint8_t>(read->stdio[i]);
+    if (read->stdio[i] == StdioKind::kDescriptor) start.stdio[i] = std::move(request.fds[next++]);
+  }
+  if (auto pipes = MakeLogPipes(task); !pipes) return answers_.Failed(request.id, pipes.error());
+
+  tasks_.emplace(request.id, std::move(made));
+  if (task->own_folder && read->warm) pools_.Warm(start.layers);
+  pools_.NoteStart(++starting_);
+  if (read->sources != 0) {
+    OpenSources(task, read->sources);
+  } else {
+    SubmitStart(task);
+  }
+}
+
+void Tasks::Exec(Request request) {
+  auto read = ReadExecRequest(request.body->bytes(), request.fds.size());
+  if (!read) return answers_.Failed(request.id, read.error());
+  Task* container = Find(read->container);
+  if (ending_ || container == nullptr || container->kind != Kind::kContainer ||
+      container->state != State::kRunning) {
+    return answers_.Failed(request.id, {Step::kNotRunning, 0, ESRCH, 0});
+  }
+
+  auto made = std::make_unique<Task>();
+  Task* task = made.get();
+  task->id = request.id;
+  task->kind = Kind::kExec;
+  task->container = read->container;
+  task->want_started = read->want_started;
+  task->timeout_ms = read->timeout_ms;
+  if (!container->group.empty()) {
+    task->group = container->group + "/e" + std::to_string(container->next_exec++);
+    container->group_used = true;
+  }
+  task->start = std::make_unique<Task::Start>();
+  task->start->body = std::move(request.body);
+  size_t next = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    if (read->stdio[i] == StdioKind::kDescriptor) {
+      task->start->stdio[i] = std::move(request.fds[next++]);
+    }
+  }
+  tasks_.emplace(request.id, std::move(made));
+  ++starting_;
+  SubmitStart(task);
+}
+
+Result<> Tasks::MakeLogPipes(Task* task) {
+  Task::Start& start = *task->start;
+  if (start.log_path.empty()) return {};
+  UniqueFd ends[2];
+  for (size_t i = 1; i < 3; ++i) {
+    if (task->stdio_kinds[i] != static_cast<uint8_t>(StdioKind::kLog)) continue;
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0) return FailErrno(Step::kLog);
+    ends[i - 1].reset(pair[0]);
+    start.stdio[i].reset(pair[1]);
+    if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) return FailErrno(Step::kLog);
+  }
+  task->log = std::make_unique<LogWriter>(
+      loop_, jobs_,
+      LogWriter::Options{start.log_path, start.log_max_bytes, start.log_files}, std::move(ends[0]),
+      std::move(ends[1]));
+  return {};
+}
+
+void Tasks::OpenSources(Task* task, uint32_t sources) {
+  const uint32_t id = task->id;
+  Job job;
+  job.who = Who::kOuter;
+  job.urgency = Urgency::kStart;
+  job.prepare = [body = task->start->body](Message& message) {
+    message.kind = JobKind::kSources;
+    message.body = body;
+    return true;
+  };
+  job.done = [this, id, sources](Message reply) {
+    Task* opened = Find(id);
+    if (opened == nullptr) return;
+    if (!reply.ok()) return FailStart(opened, reply.failure, std::move(reply.text));
+    if (reply.more.size() != sources) {
+      return FailStart(opened, {Step::kBindSource, 0, EBADF, 0}, {});
+    }
+    opened->start->sources = std::move(reply.more);
+    SubmitStart(opened);
+  };
+  jobs_.Submit(std::move(job));
+}
+
+void Tasks::SubmitStart(Task* task) {
+  const uint32_t id = task->id;
+  Job job;
+  job.urgency = Urgency::kStart;
+  job.makes_process = true;
+  job.prepare = [this, id](Message& message) {
+    Task* ready = Find(id);
+    if (ready == nullptr) return false;
+    // Killed while it waited: nothing was made yet, and nothing will be.
+    if (ready->kill_wanted || ending_) {
+      loop_.Soon([this, id] {
+        if (Task* killed = Find(id)) FailStart(killed, {Step::kClone, 0, ECANCELED, 0}, {});
+      });
+      return false;
+    }
+    ready->state = State::kInHand;
+    return ready->kind == Kind::kExec ? PrepareExec(ready, message)
+                                      : PrepareContainer(ready, message);
+  };
+  job.done = [this, id](Message reply) { OnCloned(id, std::move(reply)); };
+  jobs_.Submit(std::move(job));
+}
+
+namespace {
+
+void PutStdio(Task::Start& start, Message& message) {
+  message.body = start.body;
+  message.fd(Role::kStdin) = std::move(start.stdio[0]);
+  message.fd(Role::kStdout) = std::move(start.stdio[1]);
+  message.fd(Role::kStderr) = std::move(start.stdio[2]);
+}
+
+}  // namespace
+
+bool Tasks::PrepareContainer(Task* task, Message& message) {
+  Task::Start& start = *task->start;
+  message.kind = JobKind::kLaunch;
+  PutStdio(start, message);
+  message.more = std::move(start.sources);
+  if ((start.namespaces & CLONE_NEWNET) != 0) message.fd(Role::kNet) = pools_.TakeNet();
+  message.fd(Role::kDevices) = pools_.TakeDevices();
+  if (task->own_folder) {
+    Pools::Slot slot = pools_.TakeSlot(start.layers);
+    task->folder = std::move(slot.folder);
+    message.fd(Role::kRootfs) = std::move(slot.rootfs);
+  }
+  if (task->own_group) task->group = pools_.TakeGroup(&task->group_ready);
+  message.fields.String(JobTag::kFolder, task->folder)
+      .String(JobTag::kGroup, task->group)
+      .U64(JobTag::kGroupFate,
+           static_cast<uint64_t>(task->group_ready ? Fate::kRecycle : Fate::kLeave));
+  return true;
+}
+
+bool Tasks::PrepareExec(Task* task, Message& message) {
+  const uint32_t id = task->id;
+  const Task* container = Find(task->container);
+  UniqueFd init(container == nullptr ? -1
+                                     : fcntl(container->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  if (!init || container->state != State::kRunning) {
+    loop_.Soon([this, id] {
+      if (Task* late = Find(id)) FailStart(late, {Step::kNotRunning, 0, ESRCH, 0}, {});
+    });
+    return false;
+  }
+  message.kind = JobKind::kExec;
+  PutStdio(*task->start, message);
+  message.fd(Role::kInit) = std::move(init);
+  message.fields.String(JobTag::kGroup, task->group);
+  return true;
+}
+
+// The hand has cloned (or could not): the child is ours, somewhere in its steps.
+void Tasks::OnCloned(uint32_t id, Message reply) {
+  Task* task = Find(id);
+  if (task == nullptr) return;
+  if (!reply.ok()) {
+    // What a lost hand was doing with it is not known.
+    if (reply.failure.step == Step::kHandLost) task->group_used = true;
+    return FailStart(task, reply.failure, std::move(reply.text));
+  }
+  task->state = State::kStarting;
+  task->cloned_ns = RealtimeNs();
+  task->pid = reply.pid;
+  task->pidfd = std::move(reply.fd(Role::kPidfd));
+  task->report = std::move(reply.fd(Role::kReport));
+  task->mount_namespace = std::move(reply.fd(Role::kMountNamespace));
+  if (task->log) task->log->Begin(std::move(reply.fd(Role::kLog)));
+  (void)fcntl(task->report.get(), F_SETFL, O_NONBLOCK);  // Only ever read when there is something.
+  task->pidfd_token =
+      loop_.Watch(task->pidfd.get(), EPOLLIN, [this, task](uint32_t) { OnPidfd(task); });
+  task->report_token =
+      loop_.Watch(task->report.get(), EPOLLIN, [this, task](uint32_t) { OnReport(task); });
+  if (task->kill_wanted || ending_) SendKill(task);
+}
+
+Tasks::Reported Tasks::ReadReport(Task* task) {
+  Failure failure;
+  const ssize_t bytes =
+      RetryEintr([&] { return read(task->report.get(), &failure, sizeof failure); });
+  if (bytes < 0) return errno == EAGAIN ? Reported::kNothing : Reported::kEnd;
+  loop_.Forget(&task->report_token);
+  task->report.reset();
+  if (bytes == 0) return Reported::kEnd;
+  if (bytes != sizeof failure || failure.step >= Step::kCount || failure.step == Step::kNone) {
+    failure = {Step::kReport, 0, EBADMSG, 0};
+  }
+  task->failed = true;
+  task->failure = failure;
+  return Reported::kFailure;
+}
+
+// End-of-file says that exec has happened, or that the child is dead: then the pidfd decides.
+void Tasks::OnReport(Task* task) {
+  siginfo_t status;
+  rusage usage;
+  const bool dead = kernel::WaitPidfd(task->pidfd.get(), &status, WEXITED | WNOHANG | WNOWAIT,
+                                      &usage) != 0 ||
+                    status.si_pid != 0;
+  if (dead) return OnPidfd(task);
+  if (ReadReport(task) == Reported::kEnd) OnExecuted(task);
+}
+
+void Tasks::OnExecuted(Task* task) {
+  if (task->state != State::kStarting) return;
+  task->state = State::kRunning;
+  task->started_ns = RealtimeNs();
+  task->start.reset();
+  --starting_;
+  if (task->timeout_ms != 0) {
+    task->timeout = loop_.After(task->timeout_ms, [this, id = task->id] { OnTimeout(id); });
+  }
+  if (!task->want_started) return;
+  FieldWriter body;
+  body.U64(Tag::kPid, static_cast<uint64_t>(task->pid)).U64(Tag::kStartedNs, task->started_ns);
+  std::vector<UniqueFd> fds;
+  fds.emplace_back(fcntl(task->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  answers_.Send(Type::kStarted, task->id, body, std::move(fds));
+}
+
+}  // namespace caisson
