@@ -141,10 +141,11 @@ Result<> KillCgroup(const Host& host, const std::string& name) {
   return {};
 }
 
-// Last made, first removed; each is tried, the first failure is told.
+// v2 first, whose kill is the surest: the others are then empty. Each is tried, the first failure is
+// told.
 Result<> RemoveCgroup(const Host& host, const std::string& name) {
   Result<> result;
-  for (size_t i = host.hierarchies.size(); i-- > 0;) {
+  for (size_t i = 0; i < host.hierarchies.size(); ++i) {
     const auto removed = RemoveFrom(host.hierarchies[i], name, static_cast<uint32_t>(i));
     if (!removed && result) result = removed;
   }
