@@ -1,5 +1,6 @@
 // Plan → the fields of a Launch. What plans share (frozen lists of defaults) is encoded once.
-import { MountKind, StdioKind, Tag } from '../native/protocol.js';
+import type { StdioKind } from '../native/protocol.js';
+import { MountKind, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask } from './capabilities.js';
 import { UMASK } from './defaults.js';

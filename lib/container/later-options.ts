@@ -5,7 +5,8 @@ import type { Size } from '../runtime/call.js';
 
 export interface Limits {
   memoryBytes?: Size;
-  memorySwapBytes?: Size | -1;
+  /** Memory and swap together; -1 is unlimited. */
+  memorySwapBytes?: Size;
   memoryReservationBytes?: Size;
   cpus?: number;
   cpuShares?: number;
@@ -73,13 +74,6 @@ export type FileContent =
   | string
   | Uint8Array
   | { content: string | Uint8Array | Readable; mode?: number; uid?: number; gid?: number };
-
-declare const READY: unique symbol;
-
-/** When a container counts as ready. Opaque: made by the functions of the same name. */
-export interface Ready {
-  readonly [READY]: true;
-}
 
 export interface UpdateOptions {
   limits?: Limits;

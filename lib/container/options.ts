@@ -1,17 +1,17 @@
 import type { Readable } from 'node:stream';
-import type { Image } from './image-seam.js';
-import type { Network } from './image-seam.js';
+import type { Image } from '../image/image.js';
+import type { Network } from '../network/network.js';
 import type { Call, Labels, Size } from '../runtime/call.js';
-import type { Volume } from './image-seam.js';
+import type { Volume } from '../volume/volume.js';
 import type {
   EgressPolicy,
   FileContent,
   HealthCheck,
   Limits,
   PublishSpec,
-  Ready,
   RestartPolicy,
 } from './later-options.js';
+import type { Ready } from './ready.js';
 import type { SecurityOptions } from './security-options.js';
 
 /** A terminal's size, or `true` for 80 by 24. */

@@ -1,4 +1,4 @@
-import type { MountRequest } from './image-seam.js';
+import type { ImageMount } from '../image/resolved-image.js';
 import { defaultMounts, type MountChoice } from './defaults.js';
 import type { MountAsked } from './mount-request.js';
 import type { OciMount } from './oci-spec.js';
@@ -10,7 +10,7 @@ import type { OciMount } from './oci-spec.js';
  */
 export function planMounts(
   choice: MountChoice,
-  implied: readonly MountRequest[],
+  implied: readonly ImageMount[],
   asked: readonly MountAsked[],
 ): readonly OciMount[] {
   const ours = defaultMounts(choice);
@@ -25,16 +25,19 @@ export function planMounts(
   return byDepth([...kept, ...asked.map(toOci)]);
 }
 
-const known = new WeakMap<readonly MountRequest[], Map<readonly OciMount[], readonly OciMount[]>>();
+const known = new WeakMap<readonly ImageMount[], Map<readonly OciMount[], readonly OciMount[]>>();
 
 /** An image's own mounts are the same every time: one object, so that its bytes are kept. */
 function withImplied(
   ours: readonly OciMount[],
-  implied: readonly MountRequest[],
+  implied: readonly ImageMount[],
 ): readonly OciMount[] {
   if (implied.length === 0) return ours;
   let perImage = known.get(implied);
-  if (perImage === undefined) known.set(implied, (perImage = new Map()));
+  if (perImage === undefined) {
+    perImage = new Map<readonly OciMount[], readonly OciMount[]>();
+    known.set(implied, perImage);
+  }
   let mounts = perImage.get(ours);
   if (mounts === undefined) {
     mounts = Object.freeze(byDepth([...ours, ...implied.map(impliedToOci)]));
@@ -63,7 +66,7 @@ function toOci(mount: MountAsked): OciMount {
   return { destination: mount.target, type: 'tmpfs', source: 'tmpfs', options };
 }
 
-function impliedToOci(mount: MountRequest): OciMount {
+function impliedToOci(mount: ImageMount): OciMount {
   if (mount.type === 'bind') return bind(mount.source, mount.target, mount.readOnly);
   // Copy-on-write over a folder of the host; `scratch` is a plain name in the container's folder.
   const scratch = `scratch${mount.target.replaceAll('/', '-')}`;

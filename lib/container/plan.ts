@@ -1,5 +1,5 @@
 import { invalid } from '../errors/arguments.js';
-import type { ResolvedImage } from './image-seam.js';
+import type { ResolvedImage } from '../image/resolved-image.js';
 import {
   capabilitySet,
   DEFAULT_PATH,

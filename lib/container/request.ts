@@ -9,7 +9,7 @@ import {
   kindOf,
   type Bag,
 } from '../errors/arguments.js';
-import type { Image } from './image-seam.js';
+import type { Image } from '../image/image.js';
 import { parseCollect, type CollectRequest } from './collect-request.js';
 import { refuseLaterOptions } from './later-request.js';
 import { parseLog, type LogAsked } from './log-request.js';

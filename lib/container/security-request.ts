@@ -94,10 +94,8 @@ export function parseSecurity(value: unknown): SecurityRequest {
 
 /** What is today's only answer may be said; every other one is refused. */
 function refuseLater(bag: Bag): void {
-  const preset = bag['preset'] ?? 'default';
-  if (checkOneOf(preset, 'security.preset', PRESETS) !== 'default') {
-    throw notYet(`security.preset: '${String(preset)}'`, 'version 0.2');
-  }
+  const preset = checkOneOf(bag['preset'] ?? 'default', 'security.preset', PRESETS);
+  if (preset !== 'default') throw notYet(`security.preset: '${preset}'`, 'version 0.2');
   const only: Readonly<Record<string, unknown>> = {
     seccomp: 'unconfined',
     userns: 'host',

@@ -15,10 +15,10 @@ export async function* eventStream(
   const { signal } = request;
   const waiting: RuntimeEvent[] = [];
   let wake: (() => void) | undefined;
-  let closed = false;
+  const state = { closed: false };
 
   const stopListening = listen((event) => {
-    if (event.type === 'close') closed = true;
+    if (event.type === 'close') state.closed = true;
     if (matches(request, event)) waiting.push(event);
     if (waiting.length > MAX_WAITING) waiting.shift();
     wake?.();
@@ -30,7 +30,7 @@ export async function* eventStream(
       if (signal?.aborted === true) throw abortError(signal);
       const event = waiting.shift();
       if (event !== undefined) yield event;
-      else if (closed) return;
+      else if (state.closed) return;
       else await new Promise<void>((resolve) => (wake = resolve));
     }
   } finally {

@@ -3,7 +3,8 @@ import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { makePrivateFolder, resolveFolders } from './folders.js';
 import type { CgroupMode } from '../native/protocol.js';
 import type { Binding } from '../native/types.js';
-import type { Store } from '../store/store.js';
+import { loadNative } from '../native/load.js';
+import { openStore, storeOf, type Store } from '../store/index.js';
 import type { Mode, RuntimeEvent, RuntimeParts } from './parts.js';
 import type { OpenRequest } from './request.js';
 import { Supervisor } from './supervisor.js';
@@ -12,13 +13,8 @@ import { Supervisor } from './supervisor.js';
 export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   throwIfAborted(request.signal);
   const { mode, root, runDir } = resolveFolders(request);
-  // Only here: importing the package loads nothing native.
-  const [{ loadNative }, { Store }] = await Promise.all([
-    import('../native/load.js'),
-    import('../store/store.js'),
-  ]);
   const native = loadNative();
-  const store = await Store.open({ root, mode, locker: native.binding });
+  await openStore(root, mode);
   throwIfAborted(request.signal);
   makePrivateFolder(runDir);
   const id = randomBytes(8).toString('hex');
@@ -35,7 +31,7 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
     ],
     signal: request.signal,
   });
-  return new OpenedParts(id, runDir, mode, request.labels, native.binding, store, supervisor);
+  return new OpenedParts(id, runDir, mode, request.labels, native.binding, root, supervisor);
 }
 
 /** A Runtime's parts, and what only the Runtime itself may do with them. */
@@ -61,18 +57,18 @@ export class OpenedParts implements RuntimeParts {
     mode: Mode,
     labels: Readonly<Record<string, string>>,
     binding: Binding,
-    store: Store,
+    root: string,
     supervisor: Supervisor,
   ) {
     this.id = id;
     this.binding = binding;
-    this.store = store;
-    this.root = store.root;
+    this.root = root;
     this.runDir = runDir;
     this.mode = mode;
     this.labels = labels;
     this.supervisor = supervisor;
     this.cgroupMode = supervisor.facts.cgroupMode;
+    this.store = storeOf(this);
   }
 
   assertOpen(action: string): void {
@@ -110,6 +106,8 @@ export class OpenedParts implements RuntimeParts {
   async close(): Promise<void> {
     this.#closed = true;
     const failures: unknown[] = [];
+    // What is half made now is whole or gone then, and found by what follows.
+    await Promise.allSettled(this.#work);
     for (const undo of this.#undo.reverse()) {
       await undo().catch((error: unknown) => failures.push(error));
     }

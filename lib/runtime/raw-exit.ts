@@ -18,7 +18,7 @@ export function readExit(fields: FieldReader): RawExit {
   return {
     exitCode: fields.number(Tag.exitCode) ?? null,
     signal: fields.number(Tag.exitSignal) ?? null,
-    reason: (fields.number(Tag.reason) ?? Reason.lost) as Reason,
+    reason: knownReason(fields.number(Tag.reason)),
     startedMs: milliseconds(fields.u64(Tag.startedNs)),
     finishedMs: milliseconds(fields.u64(Tag.finishedNs)),
     userUs: fields.number(Tag.userUs) ?? 0,
@@ -41,6 +41,11 @@ export function lostExit(): RawExit {
     maxRssBytes: 0,
     oomKills: 0,
   };
+}
+
+/** One that a newer supervisor knows is an end we cannot name. */
+function knownReason(number: number | undefined): Reason {
+  return Object.values(Reason).find((reason) => reason === number) ?? Reason.lost;
 }
 
 const milliseconds = (ns: bigint | undefined): number =>

@@ -64,6 +64,11 @@ export class Runtime implements AsyncDisposable {
     return await checkMachine(parseCheck(options));
   }
 
+  /** New for each Runtime. */
+  get id(): string {
+    return this.#parts.id;
+  }
+
   /** What happens to images and containers, from now on. */
   events(options?: EventsOptions): AsyncIterable<RuntimeEvent> {
     this.#parts.assertOpen('follow events');

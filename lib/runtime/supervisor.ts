@@ -214,6 +214,15 @@ export class Supervisor {
     this.kill(target, { action: 'kill' }).catch(() => undefined); // it has ended meanwhile
   }
 
+  /** Keeps the program alive until `unref`. They count. */
+  ref(): void {
+    this.#channel.ref();
+  }
+
+  unref(): void {
+    this.#channel.unref();
+  }
+
   /** Keeps the program alive until `promise` settles. */
   keepAlive<T>(promise: Promise<T>): Promise<T> {
     if (this.#lost !== undefined) return promise;

@@ -1,0 +1,121 @@
+import { Readable, type Writable } from 'node:stream';
+import { notYet } from '../errors/arguments.js';
+import type { ExitInfo } from './exit-info.js';
+import { LogFollower } from './log-follower.js';
+import type { LogRecord } from './log-records.js';
+import type { Process } from './process.js';
+import type { Run } from './run-record.js';
+import { assertCan } from './state.js';
+import { killContainer } from './stop.js';
+import type { Supervised } from './supervise.js';
+
+/** Joins pid 1 of a running container: its output from now on, as its log has it. */
+export async function attachTo(core: Supervised): Promise<Process> {
+  const { state, plan, parts } = core;
+  assertCan('attach to', state.status, core.name);
+  if (plan.log.type === 'none') throw notYet("attach() with log: { type: 'none' }");
+  const run = core.lastRun;
+  if (run === undefined) throw new Error('a running container has a run');
+  const path = parts.store.path('containers', core.id, 'log');
+  const { files } = plan.log;
+  const open = async (stream: LogRecord['stream']): Promise<LogStream> =>
+    new LogStream(await LogFollower.open(path, files, run.exited), stream);
+  return new AttachedProcess(core, run, await open('stdout'), await open('stderr'));
+}
+
+class AttachedProcess implements Process {
+  readonly id: string;
+  readonly pid: number;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly #core: Supervised;
+  readonly #run: Run;
+  #awaited = false;
+
+  constructor(core: Supervised, run: Run, stdout: Readable, stderr: Readable) {
+    this.id = core.id;
+    this.pid = run.pid;
+    this.stdin = run.stdin;
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.#core = core;
+    this.#run = run;
+  }
+
+  get exited(): Promise<ExitInfo> {
+    if (!this.#awaited) {
+      this.#awaited = true;
+      void this.#core.parts.supervisor.keepAlive(this.#run.exited);
+    }
+    return this.#run.exited;
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGTERM'): void {
+    if (this.#core.lastRun !== this.#run || this.#core.state.status === 'exited') return;
+    killContainer(this.#core, signal).catch(() => undefined); // it has ended meanwhile
+  }
+
+  resize(_size: { columns: number; rows: number }): void {
+    throw notYet('resize of a process without a terminal', 'version 0.2');
+  }
+
+  /** Lets go; the container runs on. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.stdout.destroy();
+    this.stderr.destroy();
+    return Promise.resolve();
+  }
+}
+
+/** One of the two outputs. Each follows the log by itself: a reader that stops holds up nobody else. */
+class LogStream extends Readable {
+  readonly #follower: LogFollower;
+  readonly #stream: LogRecord['stream'];
+  #reading = false;
+
+  constructor(follower: LogFollower, stream: LogRecord['stream']) {
+    super();
+    this.#follower = follower;
+    this.#stream = stream;
+  }
+
+  override _read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#fill().then(
+      () => (this.#reading = false),
+      (error: unknown) => this.destroy(error as Error),
+    );
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#follower.close().then(
+      () => {
+        done(error);
+      },
+      () => {
+        done(error); // what it was destroyed for counts
+      },
+    );
+  }
+
+  async #fill(): Promise<void> {
+    for (;;) {
+      const records = await this.#follower.next();
+      if (this.destroyed) return;
+      if (records === null) {
+        this.push(null);
+        return;
+      }
+      let more = true;
+      let some = false;
+      for (const { stream, data } of records) {
+        if (stream !== this.#stream) continue;
+        some = true;
+        more = this.push(data);
+      }
+      if (some && !more) return;
+    }
+  }
+}

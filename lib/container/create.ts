@@ -1,0 +1,107 @@
+import { throwIfAborted } from '../errors/index.js';
+import { resolveImage } from '../image/resolve.js';
+import { Tag, Type } from '../native/protocol.js';
+import { FieldWriter } from '../native/wire.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import { partsOf } from '../runtime/runtime.js';
+import { ContainerRecords, type ContainerConfig } from '../store/index.js';
+import { planContainer } from './plan.js';
+import { planHost } from './machine.js';
+import { supervisedOf } from './registry.js';
+import { removeContainer } from './remove.js';
+import { parseContainer, type ContainerRequest } from './request.js';
+import { newContainerId } from './run.js';
+import { startContainer } from './start.js';
+import { toStored } from './stored-state.js';
+import { Supervised } from './supervise.js';
+import { stopwatch } from './timings.js';
+
+/** Records only: no process, cgroup or namespace. */
+export async function createContainer(options: unknown): Promise<Supervised> {
+  const elapsed = stopwatch();
+  const request = parseContainer(options);
+  const requestMs = elapsed();
+  throwIfAborted(request.signal);
+  const parts = await partsOf(request.runtime, 'create a container');
+  const image = await resolveImage(parts, request.image, request.signal);
+  const resolveMs = elapsed();
+  throwIfAborted(request.signal);
+
+  const id = newContainerId();
+  const plan = planContainer(request, image, planHost(parts), id);
+  const planMs = elapsed();
+  const core = new Supervised(
+    parts,
+    recordOf(parts, request, image, id),
+    plan,
+    request.autoRemove,
+    { requestMs, resolveMs, planMs },
+  );
+  const recorded = record(core);
+  parts.background(recorded);
+  await parts.supervisor.keepAlive(recorded);
+  core.timings = { ...core.timings, createMs: elapsed() };
+  if (request.signal?.aborted === true) {
+    await removeContainer(core, { force: true });
+    throwIfAborted(request.signal);
+  }
+  parts.emit({ type: 'container.create', id, name: core.name, time: new Date() });
+  return core;
+}
+
+/** A start that fails or is aborted leaves no container behind. */
+export async function createAndStart(options: unknown): Promise<Supervised> {
+  const core = await createContainer(options);
+  const { signal } = options as { signal?: AbortSignal };
+  try {
+    await startContainer(core, signal);
+    return core;
+  } catch (error) {
+    // The first error is the one that is told.
+    await removeContainer(core, { force: true }).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Write the undo, then do the deed: the folder is registered before it is made. */
+async function record(core: Supervised): Promise<void> {
+  const { parts, config, plan } = core;
+  const folder = new FieldWriter(256)
+    .string(Tag.folder, ContainerRecords.folderOf(core.id))
+    .bytes();
+  const context = { action: 'create', container: core.name };
+  await parts.supervisor.request(Type.register, folder, context);
+  try {
+    await parts.store.containers.create(config, plan.oci, toStored(core.state));
+  } catch (error) {
+    await parts.supervisor.request(Type.release, folder, context).catch(() => undefined);
+    throw error;
+  }
+  supervisedOf(parts).set(core.id, core);
+}
+
+function recordOf(
+  parts: RuntimeParts,
+  request: ContainerRequest,
+  image: { readonly id: string; readonly layers: readonly string[] },
+  id: string,
+): ContainerConfig {
+  return {
+    version: 1,
+    id,
+    name: request.name ?? id.slice(0, 12),
+    image: image.id,
+    imageReference: typeof request.image === 'string' ? request.image : image.id,
+    layers: image.layers,
+    labels: request.labels,
+    createdAt: new Date().toISOString(),
+    keeper: { runtimeId: parts.id, journal: `${parts.runDir}/${parts.id}/journal` },
+    options: printable(request),
+  };
+}
+
+/** What was asked, without what cannot be written down. */
+function printable(request: ContainerRequest): unknown {
+  const { runtime: _runtime, signal: _signal, image: _image, ...rest } = request;
+  return rest;
+}

@@ -1,0 +1,66 @@
+import { constants } from 'node:os';
+import { Reason } from '../native/protocol.js';
+import type { RawExit } from '../runtime/raw-exit.js';
+
+/** What a process used, and what it waited for used. */
+export interface Usage {
+  readonly userUs: number;
+  readonly systemUs: number;
+  readonly maxRssBytes: number;
+}
+
+/** How a process ended. Nothing in it is invented: an end that nobody saw is `'lost'`. */
+export interface ExitInfo {
+  /** Null when a signal ended it, or nobody saw the end. */
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+  startedAt: Date;
+  finishedAt: Date;
+  /** `'killed'`: by `kill`, `stop`, `remove` or `close` of this library. */
+  reason: 'exited' | 'signaled' | 'oom' | 'timeout' | 'aborted' | 'killed' | 'lost';
+  /** Somebody in its cgroup was killed for want of memory, if not this process. */
+  oomKilled: boolean;
+  usage?: Usage;
+}
+
+const REASONS: Readonly<Record<Reason, ExitInfo['reason']>> = {
+  [Reason.exited]: 'exited',
+  [Reason.signaled]: 'signaled',
+  [Reason.timeout]: 'timeout',
+  [Reason.killed]: 'killed',
+  [Reason.oom]: 'oom',
+  [Reason.lost]: 'lost',
+};
+
+const SIGNALS = new Map<number, NodeJS.Signals>();
+for (const [name, number] of Object.entries(constants.signals)) {
+  // The first of two names for one number is the usual one (SIGABRT, not SIGIOT).
+  if (!SIGNALS.has(number)) SIGNALS.set(number, name as NodeJS.Signals);
+}
+
+/** `startedMs`: when we saw it start, for an end that nobody saw. */
+export function exitInfo(raw: RawExit, startedMs = raw.finishedMs): ExitInfo {
+  const { userUs, systemUs, maxRssBytes } = raw;
+  const lost = raw.reason === Reason.lost;
+  return {
+    exitCode: raw.exitCode,
+    signal: raw.signal === null ? null : signalName(raw.signal),
+    startedAt: new Date(raw.startedMs === 0 ? startedMs : raw.startedMs),
+    finishedAt: new Date(raw.finishedMs),
+    reason: REASONS[raw.reason],
+    oomKilled: raw.oomKills > 0,
+    ...(lost ? {} : { usage: { userUs, systemUs, maxRssBytes } }),
+  };
+}
+
+/** A killed process of an aborted call; one that had ended by itself before keeps its own reason. */
+export function asAborted<E extends ExitInfo>(exit: E): E {
+  return exit.reason === 'killed' ? { ...exit, reason: 'aborted' } : exit;
+}
+
+/** Real-time signals have no names in Node. */
+const FIRST_REAL_TIME = 34;
+
+function signalName(number: number): NodeJS.Signals {
+  return SIGNALS.get(number) ?? (`SIGRTMIN+${number - FIRST_REAL_TIME}` as NodeJS.Signals);
+}

@@ -1,0 +1,31 @@
+import type { StepName } from '../native/steps.js';
+import type { Plan } from './plan.js';
+
+/** The path that item `index` of a plan is about, for the error of a failed step. */
+export function pathOfItem(
+  { oci, files }: Plan,
+  step: StepName,
+  index: number,
+): string | undefined {
+  switch (step) {
+    case 'bindSource':
+      return oci.mounts[index]?.source;
+    case 'mount':
+    case 'mountTarget':
+      return oci.mounts[index]?.destination;
+    case 'files':
+      return files[index]?.path;
+    case 'maskedPath':
+      return oci.linux.maskedPaths[index];
+    case 'readOnlyPath':
+      return oci.linux.readonlyPaths[index];
+    case 'sysctl':
+      return Object.keys(oci.linux.sysctl)[index];
+    case 'workdir':
+      return oci.process.cwd;
+    case 'rlimit':
+      return oci.process.rlimits[index]?.type;
+    default:
+      return undefined;
+  }
+}

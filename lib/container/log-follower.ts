@@ -1,0 +1,154 @@
+import { watch, type FSWatcher } from 'node:fs';
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { LogParser, type LogRecord } from './log-records.js';
+
+const READ_BYTES = 64 * 1024;
+
+/**
+ * Follows a log file from its end, over rotations (`log` becomes `log.1`, and so on), until its
+ * end was told and all is read. A reader so slow that a whole set of files was rotated away under it
+ * misses what they had.
+ */
+export class LogFollower {
+  readonly #path: string;
+  readonly #files: number;
+  readonly #parser = new LogParser();
+  readonly #watcher: FSWatcher;
+  readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
+  #file: FileHandle;
+  #inode: number;
+  #position: number;
+  #wake: (() => void) | undefined;
+  #changed = false;
+  #finished = false;
+  #closed = false;
+  #reading: Promise<unknown> = Promise.resolve();
+
+  constructor(path: string, files: number, watcher: FSWatcher, file: FileHandle, at: At) {
+    this.#path = path;
+    this.#files = files;
+    this.#watcher = watcher;
+    this.#file = file;
+    this.#inode = at.ino;
+    this.#position = at.size;
+    watcher.on('change', () => {
+      this.#notice();
+    });
+    // The folder is being removed: what is open can still be read.
+    watcher.on('error', () => {
+      this.#finish();
+    });
+  }
+
+  /** `end`: when it settles no more will be written; the last bytes are there before. */
+  static async open(path: string, files: number, end: Promise<unknown>): Promise<LogFollower> {
+    // Watched before it is looked at, so that nothing falls between the two.
+    const watcher = watch(dirname(path), { persistent: false });
+    try {
+      const file = await open(path, 'r');
+      const follower = new LogFollower(path, files, watcher, file, await file.stat());
+      void end.then(() => {
+        follower.#finish();
+      });
+      return follower;
+    } catch (error) {
+      watcher.close();
+      throw error;
+    }
+  }
+
+  /** No more will be written: the rest is read, and then `next` says null. */
+  #finish(): void {
+    this.#finished = true;
+    this.#notice();
+  }
+
+  async close(): Promise<void> {
+    this.#watcher.close();
+    this.#closed = true;
+    this.#finish();
+    // A read that is going on ends first.
+    await this.#reading;
+    await this.#file.close();
+  }
+
+  /** The next records, when there are some; null at the end. One call at a time. */
+  async next(): Promise<LogRecord[] | null> {
+    const reading = this.#next();
+    this.#reading = reading.catch(() => undefined);
+    return await reading;
+  }
+
+  async #next(): Promise<LogRecord[] | null> {
+    for (;;) {
+      if (this.#closed) return null;
+      // Before reading: what is finished now is read to its end.
+      const finished = this.#finished;
+      this.#changed = false;
+      const records = await this.#read();
+      if (records.length > 0) return records;
+      if (await this.#advance()) continue;
+      if (finished) return null;
+      if (!this.#isChanged()) await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  #isChanged(): boolean {
+    return this.#changed || this.#finished;
+  }
+
+  #notice(): void {
+    this.#changed = true;
+    this.#wake?.();
+  }
+
+  async #read(): Promise<LogRecord[]> {
+    for (;;) {
+      const { bytesRead } = await this.#file.read(this.#buffer, 0, READ_BYTES, this.#position);
+      if (bytesRead === 0) return [];
+      this.#position += bytesRead;
+      const records = this.#parser.push(Buffer.from(this.#buffer.subarray(0, bytesRead)));
+      if (records.length > 0) return records;
+    }
+  }
+
+  /** When the open file was rotated away: the one that was begun after it. */
+  async #advance(): Promise<boolean> {
+    const next = await this.#following();
+    if (next === undefined) return false;
+    // It may have grown between our last read and its rotation.
+    const { size } = await this.#file.stat();
+    if (size > this.#position) return true;
+    let file: FileHandle;
+    try {
+      file = await open(next, 'r');
+    } catch {
+      return false; // rotated once more meanwhile, or removed: looked for again after the next change
+    }
+    await this.#file.close();
+    this.#file = file;
+    this.#inode = (await file.stat()).ino;
+    this.#position = 0;
+    this.#parser.reset();
+    return true;
+  }
+
+  /** Path of the file after the open one: files are numbered from the newest. */
+  async #following(): Promise<string | undefined> {
+    const paths = [this.#path];
+    for (let i = 1; i < this.#files; i++) paths.push(`${this.#path}.${i}`);
+    let newer: string | undefined;
+    for (const path of paths) {
+      const found = await stat(path).catch(() => undefined);
+      if (found?.ino === this.#inode) return newer;
+      if (found !== undefined) newer = path;
+    }
+    return newer; // ours is gone altogether: the oldest that is left
+  }
+}
+
+interface At {
+  readonly ino: number;
+  readonly size: number;
+}

@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { CgroupMode } from '../native/protocol.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import type { PlanHost } from './plan.js';
+
+const KEY = Symbol('caisson.plan-host');
+
+/** What plans must know of this machine. Read once a Runtime, but for what is asked for rarely. */
+export function planHost(parts: RuntimeParts): PlanHost {
+  return parts.slot(KEY, () => {
+    const limits = readText('/proc/self/limits');
+    return {
+      rootless: parts.mode === 'rootless',
+      cgroups: parts.cgroupMode !== CgroupMode.none,
+      stackBytes: readLimit(limits, 'Max stack size', 'soft'),
+      openFiles: Math.min(readLimit(limits, 'Max open files', 'hard'), MOST_OPEN_FILES),
+      hostname: hostname(),
+      // Only a container in the host's network namespace looks at these, and they may change.
+      get hosts() {
+        return readText('/etc/hosts');
+      },
+      get resolvConf() {
+        return readText('/etc/resolv.conf');
+      },
+    };
+  });
+}
+
+/** fs.nr_open by default: no limit can be above it. */
+const MOST_OPEN_FILES = 1_048_576;
+
+/** A line of /proc/PID/limits: name, soft, hard, unit, in columns. */
+function readLimit(text: string, name: string, which: 'soft' | 'hard'): number {
+  const match = new RegExp(`^${name}\\s+(\\S+)\\s+(\\S+)`, 'm').exec(text);
+  const value = match?.[which === 'soft' ? 1 : 2];
+  return value === undefined || value === 'unlimited' ? Infinity : Number(value);
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // a machine without it has nothing to pass on
+  }
+}

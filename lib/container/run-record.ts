@@ -1,0 +1,15 @@
+import type { Socket } from 'node:net';
+import type { ExitInfo } from './exit-info.js';
+
+/** One start of a container, up to its end. */
+export interface Run {
+  /** What the supervisor calls it. */
+  readonly target: number;
+  /** Host pid of its pid 1; -1 when it has been reaped already. */
+  readonly pid: number;
+  readonly startedAt: Date;
+  /** Never rejects. */
+  readonly exited: Promise<ExitInfo>;
+  /** Where `stdin: 'pipe'` was asked for. */
+  readonly stdin: Socket | null;
+}

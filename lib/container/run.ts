@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { throwIfAborted } from '../errors/index.js';
+import { useImage } from '../image/holds.js';
+import { resolveImage } from '../image/resolve.js';
+import { Type } from '../native/protocol.js';
+import { partsOf } from '../runtime/runtime.js';
+import { collectOutput, type ExecResult } from './collect.js';
+import { encodeLaunch } from './encode.js';
+import { pathOfItem } from './failure-paths.js';
+import type { Encoding } from './options.js';
+import { planContainer } from './plan.js';
+import { planHost } from './machine.js';
+import { parseRun } from './request.js';
+import { searchPath } from './supervise.js';
+
+/**
+ * A container for one command: nothing is written down but the undo of its scratch folder, and its
+ * removal goes on behind the result.
+ */
+export async function runContainer(
+  image: unknown,
+  argv: unknown,
+  options: unknown,
+): Promise<ExecResult<Encoding>> {
+  const { container: request, collect } = parseRun(image, argv, options);
+  throwIfAborted(request.signal);
+  const parts = await partsOf(request.runtime, 'run a container');
+  const resolved = await resolveImage(parts, request.image, request.signal);
+  throwIfAborted(request.signal);
+
+  const plan = planContainer(request, resolved, planHost(parts), newContainerId());
+  const ended = useImage(parts, resolved);
+  try {
+    return await collectOutput(parts, {
+      type: Type.launch,
+      encode: (stdio) => encodeLaunch(plan, { stdio, wantStarted: false, warmPool: true }),
+      collect,
+      signal: request.signal,
+      context: {
+        action: 'run',
+        argv0: plan.oci.process.args[0] ?? '',
+        searched: searchPath(plan.oci.process.env),
+        user: plan.user,
+        pathOf: (step, index) => pathOfItem(plan, step, index),
+      },
+    });
+  } finally {
+    ended();
+  }
+}
+
+/** 64 hexadecimal digits, as Docker's. */
+export function newContainerId(): string {
+  return randomBytes(32).toString('hex');
+}

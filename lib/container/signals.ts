@@ -1,0 +1,34 @@
+import { constants } from 'node:os';
+import { invalid, kindOf, nearestName } from '../errors/arguments.js';
+
+const NUMBERS: ReadonlyMap<string, number> = new Map(Object.entries(constants.signals));
+
+export const isSignal = (name: string): boolean => NUMBERS.has(name);
+
+/** The number of a signal given by name, as in `'SIGTERM'`. */
+export function parseSignal(value: unknown, option: string): number {
+  if (typeof value !== 'string') {
+    throw invalid(option, `must be the name of a signal, not ${kindOf(value)}`);
+  }
+  const number = NUMBERS.get(value);
+  if (number === undefined) {
+    const nearest = nearestName(value, NUMBERS.keys());
+    throw invalid(
+      option,
+      `no such signal: ${JSON.stringify(value)}` +
+        (nearest === undefined ? '' : `; did you mean ${JSON.stringify(nearest)}?`),
+    );
+  }
+  return number;
+}
+
+/** What an image or a plan says: `SIGTERM`, `TERM` or a number; SIGTERM when it says nonsense. */
+export function stopSignalNumber(text: string): number {
+  if (/^\d+$/.test(text)) {
+    const number = Number(text);
+    return number >= 1 && number <= 64 ? number : constants.signals.SIGTERM;
+  }
+  return NUMBERS.get(text) ?? NUMBERS.get(`SIG${text}`) ?? constants.signals.SIGTERM;
+}
+
+export const SIGKILL: number = constants.signals.SIGKILL;

@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto';
+import { abortError, throwIfAborted } from '../errors/index.js';
+import { StdioKind, Type } from '../native/protocol.js';
+import { parseSpawn } from './collect-request.js';
+import { encodeExec } from './encode.js';
+import { askedOf, runningIn } from './exec.js';
+import { asAborted, exitInfo, type ExitInfo } from './exit-info.js';
+import { openPipes, SpawnedProcess } from './spawned-process.js';
+import type { Supervised } from './supervise.js';
+
+/** Starts a command in a running container; its streams are kernel pipes. */
+export async function spawnIn(
+  core: Supervised,
+  argv: unknown,
+  options: unknown,
+): Promise<SpawnedProcess> {
+  const request = parseSpawn(argv, options);
+  const { signal } = request;
+  throwIfAborted(signal);
+  const run = runningIn(core, 'spawn in');
+  const asked = askedOf(core, request);
+  const { supervisor, binding } = core.parts;
+  const pipes = openPipes(binding, request.stdin);
+  const stdin = pipes.stdin === null ? StdioKind.null : StdioKind.descriptor;
+  const body = encodeExec(run.target, core.plan, asked, {
+    stdio: [stdin, StdioKind.descriptor, StdioKind.descriptor],
+    wantStarted: true,
+  });
+
+  const started = new Promise<SpawnedProcess>((resolve, reject) => {
+    let tellEnd!: (exit: ExitInfo) => void;
+    const exited = new Promise<ExitInfo>((end) => (tellEnd = end));
+    const id = randomBytes(8).toString('hex');
+    let startedMs = Date.now();
+    let handedOut = false;
+    const kill = (): void => {
+      supervisor.killSoon(target);
+    };
+    const context = core.failureContext('spawn in', asked);
+    const target = supervisor.launch(Type.exec, body, pipes.remote, context, {
+      started(pid) {
+        startedMs = Date.now();
+        if (signal?.aborted === true) {
+          kill(); // it came too late to be seen before the exec
+          return;
+        }
+        const process = new SpawnedProcess(supervisor, { id, pid, target, exited, pipes });
+        core.processes.set(id, process);
+        handedOut = true;
+        resolve(process);
+      },
+      exited(raw) {
+        signal?.removeEventListener('abort', kill);
+        core.processes.delete(id);
+        const exit = exitInfo(raw, startedMs);
+        const told = signal?.aborted === true ? asAborted(exit) : exit;
+        if (!handedOut) {
+          pipes.destroy();
+          reject(signal === undefined ? new Error('it ended unseen') : abortError(signal, told));
+        }
+        tellEnd(told);
+      },
+      failed(error) {
+        signal?.removeEventListener('abort', kill);
+        pipes.destroy();
+        reject(signal?.aborted === true ? abortError(signal) : error);
+      },
+    });
+    signal?.addEventListener('abort', kill, { once: true });
+  });
+  return await supervisor.keepAlive(started);
+}

@@ -1,0 +1,118 @@
+import { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { notYet } from '../errors/arguments.js';
+import type { Binding } from '../native/types.js';
+import type { Supervisor } from '../runtime/supervisor.js';
+import type { ExitInfo } from './exit-info.js';
+import type { Process } from './process.js';
+import { parseSignal, SIGKILL } from './signals.js';
+
+/** Our ends of a process's three pipes, and the ends to send away. */
+export interface Pipes {
+  readonly stdin: Socket | null;
+  readonly stdout: Socket;
+  readonly stderr: Socket;
+  readonly remote: readonly number[];
+  destroy(): void;
+}
+
+export function openPipes(binding: Binding, input: 'pipe' | 'ignore'): Pipes {
+  const stdin = input === 'pipe' ? binding.pipe('toChild') : undefined;
+  const stdout = binding.pipe('fromChild');
+  const stderr = binding.pipe('fromChild');
+  const sockets = {
+    stdin: stdin === undefined ? null : writer(stdin.local),
+    stdout: reader(stdout.local),
+    stderr: reader(stderr.local),
+  };
+  return {
+    ...sockets,
+    remote: [...(stdin === undefined ? [] : [stdin.remote]), stdout.remote, stderr.remote],
+    destroy() {
+      for (const socket of Object.values(sockets)) socket?.destroy();
+    },
+  };
+}
+
+function writer(fd: number): Socket {
+  return new Socket({ fd, readable: false, writable: true });
+}
+
+/** Keeps the program alive only while somebody reads it. */
+function reader(fd: number): Socket {
+  const socket = new Socket({ fd, readable: true, writable: false });
+  socket.unref();
+  const awaken = (event: string | symbol): void => {
+    if (event !== 'data' && event !== 'readable') return;
+    socket.ref();
+    socket.off('newListener', awaken);
+  };
+  socket.on('newListener', awaken);
+  return socket;
+}
+
+interface SpawnedParts {
+  readonly id: string;
+  readonly pid: number;
+  readonly target: number;
+  readonly exited: Promise<ExitInfo>;
+  readonly pipes: Pipes;
+}
+
+export class SpawnedProcess implements Process {
+  readonly id: string;
+  readonly pid: number;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  readonly stderr: Readable | null;
+  readonly #supervisor: Supervisor;
+  readonly #target: number;
+  readonly #exited: Promise<ExitInfo>;
+  readonly #pipes: Pipes;
+  #awaited = false;
+  #ended = false;
+
+  constructor(supervisor: Supervisor, { id, pid, target, exited, pipes }: SpawnedParts) {
+    this.id = id;
+    this.pid = pid;
+    this.stdin = pipes.stdin;
+    this.stdout = pipes.stdout;
+    this.stderr = pipes.stderr;
+    this.#supervisor = supervisor;
+    this.#target = target;
+    this.#exited = exited;
+    this.#pipes = pipes;
+    void exited.then(() => (this.#ended = true));
+  }
+
+  /** Whoever looks at it waits for it, so it keeps the program alive. */
+  get exited(): Promise<ExitInfo> {
+    if (!this.#awaited) {
+      this.#awaited = true;
+      void this.#supervisor.keepAlive(this.#exited);
+    }
+    return this.#exited;
+  }
+
+  kill(signal: NodeJS.Signals = 'SIGTERM'): void {
+    const number = parseSignal(signal, 'signal');
+    if (this.#ended) return;
+    if (number === SIGKILL) {
+      this.#supervisor.killSoon(this.#target);
+      return;
+    }
+    const context = { action: 'signal', container: this.id };
+    // It may have ended meanwhile, which is what `exited` tells.
+    this.#supervisor.sendSignal(this.#target, number, context).catch(() => undefined);
+  }
+
+  resize(_size: { columns: number; rows: number }): void {
+    throw notYet('resize of a process without a terminal', 'version 0.2');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ended) this.#supervisor.killSoon(this.#target);
+    await this.exited;
+    this.#pipes.destroy();
+  }
+}

@@ -1,0 +1,173 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CaissonError, abortError, throwIfAborted } from '../errors/index.js';
+import { checkBag, checkInteger, checkSignal } from '../errors/arguments.js';
+import type { ExitInfo } from './exit-info.js';
+import type { Run } from './run-record.js';
+import { parseSignal, SIGKILL, stopSignalNumber } from './signals.js';
+import { assertCan } from './state.js';
+import type { Supervised } from './supervise.js';
+
+const DEFAULT_GRACE_MS = 10_000;
+/** What setTimeout takes. */
+const MOST_GRACE_MS = 2 ** 31 - 1;
+const KEYS: ReadonlySet<string> = new Set(['stopSignal', 'graceMs', 'signal']);
+
+export interface StopRequest {
+  /** Absent: the image's. */
+  readonly stopSignal: number | undefined;
+  readonly graceMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export function parseStop(value: unknown): StopRequest {
+  const options = value === undefined ? {} : checkBag(value, 'options', KEYS);
+  const { stopSignal, graceMs } = options;
+  return {
+    stopSignal: stopSignal === undefined ? undefined : parseSignal(stopSignal, 'stopSignal'),
+    graceMs: checkInteger(graceMs ?? DEFAULT_GRACE_MS, 'graceMs', 0, MOST_GRACE_MS),
+    signal: checkSignal(options['signal'], 'signal'),
+  };
+}
+
+/**
+ * Asks pid 1 to end, then kills the whole container if it has not ended in time. Calls made while
+ * one is in progress share its outcome. An abort gives up waiting; the stop itself goes on.
+ */
+export async function stopContainer(
+  core: Supervised,
+  request: StopRequest,
+  becomes: 'stopping' | 'restarting' = 'stopping',
+): Promise<ExitInfo> {
+  const { signal } = request;
+  throwIfAborted(signal);
+  assertCan('stop', core.state.status, core.name);
+  await core.starting;
+  const { state } = core;
+  if (state.status === 'exited') return state.exit;
+  assertCan('stop', state.status, core.name);
+  if (state.status === 'running' || state.status === 'paused') {
+    const { run } = state;
+    core.stopping = stop(core, run, request);
+    core.stopping.catch(() => undefined); // it is told to those who wait for it
+    if (core.state.status === 'running') core.enter({ status: becomes, run });
+  }
+  const ended = core.stopping ?? core.lastRun?.exited;
+  if (ended === undefined) {
+    throw new CaissonError('ERR_CONTAINER_NOT_STARTED', { container: core.name, action: 'stop' });
+  }
+  return await orAborted(core.parts.supervisor.keepAlive(ended), signal);
+}
+
+async function stop(core: Supervised, run: Run, request: StopRequest): Promise<ExitInfo> {
+  const number = request.stopSignal ?? stopSignalNumber(core.plan.stopSignal);
+  if (request.graceMs > 0 && number !== SIGKILL) {
+    await sendSignal(core, run, number, 'stop');
+    const exit = await endsWithin(run.exited, request.graceMs);
+    if (exit !== undefined) return exit;
+  }
+  await killTree(core, run);
+  return await run.exited;
+}
+
+async function endsWithin(
+  exited: Promise<ExitInfo>,
+  milliseconds: number,
+): Promise<ExitInfo | undefined> {
+  const patience = new AbortController();
+  try {
+    return await Promise.race([
+      exited,
+      sleep(milliseconds, undefined, { signal: patience.signal }),
+    ]);
+  } finally {
+    patience.abort();
+  }
+}
+
+/** Sends a signal to pid 1, or with SIGKILL ends the whole container. */
+export async function killContainer(core: Supervised, value: unknown): Promise<void> {
+  const number = parseSignal(value ?? 'SIGKILL', 'signal');
+  assertCan('kill', core.state.status, core.name);
+  const run = core.lastRun;
+  if (run === undefined) return;
+  if (number === SIGKILL) await killTree(core, run);
+  else await sendSignal(core, run, number, 'kill');
+}
+
+/** Ends it at once if it runs, and resolves when it has ended. */
+export async function killAndWait(core: Supervised): Promise<void> {
+  const { state } = core;
+  if (!('run' in state)) return;
+  await killTree(core, state.run);
+  await state.run.exited;
+}
+
+/**
+ * For the end of an owned handle: as `stop`, but it does not wait for a pid 1 that cannot react. The
+ * kernel drops a signal to pid 1 that has no handler for it, so the grace would pass for nothing.
+ */
+export async function stopGently(core: Supervised): Promise<void> {
+  await core.starting;
+  const { state } = core;
+  if (!('run' in state)) return;
+  const stopSignal = stopSignalNumber(core.plan.stopSignal);
+  const graceMs = (await handles(state.run.pid, stopSignal)) ? DEFAULT_GRACE_MS : 0;
+  await stopContainer(core, { stopSignal, graceMs, signal: undefined });
+}
+
+/** Whether a process catches a signal, or holds it back to read it from a signalfd. */
+async function handles(pid: number, signal: number): Promise<boolean> {
+  if (pid <= 0) return false;
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const bit = 1n << BigInt(signal - 1);
+  return ['SigCgt', 'SigBlk'].some((name) => {
+    const mask = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1];
+    return mask !== undefined && (BigInt(`0x${mask}`) & bit) !== 0n;
+  });
+}
+
+/** What has ended meanwhile needs no signal. */
+async function sendSignal(
+  core: Supervised,
+  run: Run,
+  signal: number,
+  action: string,
+): Promise<void> {
+  const { supervisor } = core.parts;
+  await supervisor
+    .sendSignal(run.target, signal, { action, container: core.name })
+    .catch(ignoreEnded);
+}
+
+async function killTree(core: Supervised, run: Run): Promise<void> {
+  const { supervisor } = core.parts;
+  await supervisor.kill(run.target, { action: 'kill', container: core.name }).catch(ignoreEnded);
+}
+
+function ignoreEnded(error: unknown): void {
+  if (CaissonError.is(error, 'ERR_CONTAINER_NOT_RUNNING')) return;
+  if (CaissonError.is(error, 'ERR_SUPERVISOR_LOST')) return;
+  throw error;
+}
+
+/** The promise's outcome, or an AbortError as soon as `signal` is aborted. */
+export async function orAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return await promise;
+  throwIfAborted(signal);
+  let onAbort!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = (): void => {
+      reject(abortError(signal));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

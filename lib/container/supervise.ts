@@ -1,0 +1,166 @@
+import { EventEmitter } from 'eventemitter3';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
+import type { FailureContext } from '../native/failure.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import type { ContainerConfig } from '../store/index.js';
+import type { ExitInfo } from './exit-info.js';
+import { pathOfItem } from './failure-paths.js';
+import type { Plan } from './plan.js';
+import type { Process } from './process.js';
+import type { Run } from './run-record.js';
+import { assertFollows, type ContainerState } from './state.js';
+import { toStored } from './stored-state.js';
+import type { StageTimings } from './timings.js';
+
+export type ContainerEventName =
+  'start' | 'exit' | 'oom' | 'health' | 'pause' | 'resume' | 'restart' | 'remove';
+
+export interface ContainerEvent {
+  readonly type: ContainerEventName;
+  readonly id: string;
+  readonly name: string;
+  readonly time: Date;
+  /** With `exit` and `remove`: how it ended, if it ever ran. */
+  readonly exit?: ExitInfo;
+}
+
+type EventMap = Record<ContainerEventName, (event: ContainerEvent) => void>;
+
+/** A container of this Runtime: what all its handles share. */
+export class Supervised {
+  readonly parts: RuntimeParts;
+  readonly config: ContainerConfig;
+  readonly plan: Plan;
+  readonly autoRemove: boolean;
+  readonly emitter = new EventEmitter<EventMap>();
+  /** Live processes that `spawn` started. */
+  readonly processes = new Map<string, Process>();
+  timings: StageTimings;
+  /** One removal, whose outcome all calls share. */
+  removing: Promise<void> | undefined;
+  /** One stop, likewise. */
+  stopping: Promise<ExitInfo> | undefined;
+  /** One start, likewise; never rejects. */
+  starting: Promise<void> | undefined;
+  #state: ContainerState = { status: 'created' };
+  #lastRun: Run | undefined;
+  #saving: Promise<void> = Promise.resolve();
+  readonly #waiting = new Set<() => void>();
+
+  constructor(
+    parts: RuntimeParts,
+    config: ContainerConfig,
+    plan: Plan,
+    autoRemove: boolean,
+    timings: StageTimings,
+  ) {
+    this.parts = parts;
+    this.config = config;
+    this.plan = plan;
+    this.autoRemove = autoRemove;
+    this.timings = timings;
+  }
+
+  get id(): string {
+    return this.config.id;
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get state(): ContainerState {
+    return this.#state;
+  }
+
+  /** The one that is going on, or the last one. */
+  get lastRun(): Run | undefined {
+    return this.#lastRun;
+  }
+
+  /** Changes the state, writes it down behind, then tells: a listener that throws breaks nothing. */
+  enter(state: ContainerState, event?: ContainerEventName): void {
+    assertFollows(this.#state.status, state.status);
+    this.#state = state;
+    if ('run' in state) this.#lastRun = state.run;
+    this.#save();
+    for (const wake of [...this.#waiting]) wake();
+    if (event !== undefined) this.#tell(event, state);
+  }
+
+  /** A second event of one change: somebody was killed for want of memory, and it ended. */
+  announce(event: ContainerEventName): void {
+    this.#tell(event, this.#state);
+  }
+
+  /** Resolves with what `look` finds, now or after a change of state. */
+  async until<T>(look: (state: ContainerState) => T | undefined, signal?: AbortSignal): Promise<T> {
+    for (;;) {
+      throwIfAborted(signal);
+      const found = look(this.#state);
+      if (found !== undefined) return found;
+      await this.#nextChange(signal);
+    }
+  }
+
+  async #nextChange(signal: AbortSignal | undefined): Promise<void> {
+    let wake!: () => void;
+    const changed = new Promise<void>((resolve) => (wake = resolve));
+    this.#waiting.add(wake);
+    signal?.addEventListener('abort', wake);
+    try {
+      await this.parts.supervisor.keepAlive(changed);
+    } finally {
+      this.#waiting.delete(wake);
+      signal?.removeEventListener('abort', wake);
+    }
+  }
+
+  /** What errors about a launch in this container say. */
+  failureContext(action: string, asked: { argv: readonly string[]; user: string }): FailureContext {
+    return {
+      action,
+      container: this.name,
+      argv0: asked.argv[0] ?? '',
+      searched: searchPath(this.plan.oci.process.env),
+      user: asked.user,
+      pathOf: (step, index) => pathOfItem(this.plan, step, index),
+    };
+  }
+
+  /** Resolves when everything that was to be written is. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+
+  /** In order, and behind: a start does not wait for its record. */
+  #save(): void {
+    if (this.#state.status === 'removed') return;
+    const stored = toStored(this.#state);
+    this.#saving = this.#saving.then(async () => {
+      if (this.removing !== undefined || this.parts.supervisor.isLost) return;
+      try {
+        await this.parts.store.containers.writeState(this.id, stored);
+      } catch (error) {
+        // The record is for other programs; this one has the state. A folder that is just being
+        // removed, or a full disk, must not make an end look like a failure.
+        if (CaissonError.is(error, 'ERR_STORE_CORRUPT')) throw error;
+      }
+    });
+    this.parts.background(this.#saving);
+  }
+
+  #tell(type: ContainerEventName, state: ContainerState): void {
+    const time = new Date();
+    const { id, name } = this;
+    const exit = 'exit' in state ? state.exit : undefined;
+    if (type === 'start' || type === 'exit' || type === 'remove') {
+      this.parts.emit({ type: `container.${type}`, id, name, time });
+    }
+    this.emitter.emit(type, { type, id, name, time, ...(exit === undefined ? {} : { exit }) });
+  }
+}
+
+export function searchPath(env: readonly string[]): string {
+  return env.findLast((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? '';
+}

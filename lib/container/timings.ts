@@ -1,0 +1,18 @@
+/** When each stage of a container's start ended, in milliseconds from the call. */
+export interface StageTimings {
+  /** The options were checked. */
+  readonly requestMs?: number;
+  /** The image was found. */
+  readonly resolveMs?: number;
+  readonly planMs?: number;
+  /** The records were written. */
+  readonly createMs?: number;
+  /** From the call of `start` to the exec of the program. */
+  readonly startMs?: number;
+}
+
+/** A clock for one call. */
+export function stopwatch(): () => number {
+  const begin = performance.now();
+  return () => Math.round((performance.now() - begin) * 1000) / 1000;
+}
