@@ -74,7 +74,13 @@ function upToDate(folder) {
 }
 
 /** Builds with what this machine has; throws with what to type when it lacks something. */
-export function buildNative({ with: asked, asan = false, tests = false, target, ifNeeded = false }) {
+export function buildNative({
+  with: asked,
+  asan = false,
+  tests = false,
+  target,
+  ifNeeded = false,
+}) {
   if (ifNeeded && !tests && (upToDate(OUTPUT.cmake) || upToDate(OUTPUT.gyp))) return;
   const tools = ensureTools();
   const build = asan || tests ? 'cmake' : (asked ?? tools.build);

@@ -5,9 +5,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
 const PROBE = '#include <expected>\nint main() { return std::expected<int, int>(0).value(); }\n';
-const COMPILERS = ['c++', 'g++', 'g++-15', 'g++-14', 'g++-13', 'g++-12'].concat(
-  ['clang++', 'clang++-20', 'clang++-19', 'clang++-18', 'clang++-17'],
-);
+const COMPILERS = ['c++', 'g++', 'g++-15', 'g++-14', 'g++-13', 'g++-12'].concat([
+  'clang++',
+  'clang++-20',
+  'clang++-19',
+  'clang++-18',
+  'clang++-17',
+]);
 
 function runs(command, ...args) {
   return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
@@ -18,7 +22,9 @@ export function findCompiler() {
   const candidates = process.env.CXX ? [process.env.CXX] : COMPILERS;
   return candidates.find((name) => {
     const args = ['-std=c++23', '-fsyntax-only', '-x', 'c++', '-'];
-    return spawnSync(name, args, { input: PROBE, stdio: ['pipe', 'ignore', 'ignore'] }).status === 0;
+    return (
+      spawnSync(name, args, { input: PROBE, stdio: ['pipe', 'ignore', 'ignore'] }).status === 0
+    );
   });
 }
 
@@ -54,7 +60,8 @@ function installLine(compilerPackage) {
   }
   if (/^ID=alpine/m.test(os)) return 'apk add g++ make cmake linux-headers';
   if (/^ID(_LIKE)?=.*arch/m.test(os)) return 'pacman -S --needed gcc make cmake';
-  if (/^ID(_LIKE)?=.*suse/m.test(os)) return 'zypper install -y gcc-c++ make cmake glibc-devel-static';
+  if (/^ID(_LIKE)?=.*suse/m.test(os))
+    return 'zypper install -y gcc-c++ make cmake glibc-devel-static';
   return undefined;
 }
 

@@ -69,9 +69,11 @@ void CloseFrom(int first, int highest) noexcept {
 // Runs in the child, in our memory, with every signal blocked: system calls only.
 __attribute__((no_sanitize("address", "undefined"))) int RunInChild(void* argument) noexcept {
   Order& order = *static_cast<Order*>(argument);
+  // Node marks even the descriptors of stdio close-on-exec.
+  const bool keeps_stderr = order.keep_stderr == Stderr::kKept && fcntl(2, F_SETFD, 0) == 0;
   if (dup2(order.null, 0) < 0 || dup2(order.null, 1) < 0 ||
-      (order.keep_stderr == Stderr::kNull && dup2(order.null, 2) < 0) ||
-      dup2(order.channel, kChannelFd) < 0 || dup2(order.program, kProgramFd) < 0) {
+      (!keeps_stderr && dup2(order.null, 2) < 0) || dup2(order.channel, kChannelFd) < 0 ||
+      dup2(order.program, kProgramFd) < 0) {
     order.error = errno;
     _exit(127);
   }

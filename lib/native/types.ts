@@ -41,7 +41,13 @@ export interface Channel {
    * Sends one request; never blocks, queues when the socket is full. Descriptors are duplicated into
    * the message; those in `closeFds` are closed here once it was handed to the kernel (or dropped).
    */
-  send(type: number, id: number, body: Uint8Array, fds: readonly number[], closeFds: readonly number[]): void;
+  send(
+    type: number,
+    id: number,
+    body: Uint8Array,
+    fds: readonly number[],
+    closeFds: readonly number[],
+  ): void;
   /**
    * Sends a Launch or Exec whose output is collected natively: makes the pipes, sends their far ends
    * as the descriptors 0 (when `input` is not null), 1 and 2, writes `input`, reads both outputs up to
@@ -55,7 +61,13 @@ export interface Channel {
     body: Uint8Array,
     input: Uint8Array | number | null,
     maxOutputBytes: number,
-    done: (type: number, body: Uint8Array, stdout: Uint8Array, stderr: Uint8Array, truncated: boolean) => void,
+    done: (
+      type: number,
+      body: Uint8Array,
+      stdout: Uint8Array,
+      stderr: Uint8Array,
+      truncated: boolean,
+    ) => void,
   ): void;
   /** What a running `collect` has so far (for an abort); null when unknown. Stops waiting for the ends of its outputs. */
   abandon(id: number): { stdout: Uint8Array; stderr: Uint8Array; truncated: boolean } | null;

@@ -6,15 +6,20 @@ import { fileURLToPath } from 'node:url';
 export const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Where a built native file lies, looked for where the loader looks; null when it is not built. */
-export function nativeFile(name: 'caisson.node' | 'caisson-supervisor'): string | null {
-  const folders = [
-    process.env['CAISSON_NATIVE_DIR'],
-    join(repository, 'prebuilds', `linux-${process.arch}`),
-    join(repository, 'build'),
-    join(repository, 'build', 'Release'),
-  ];
+export function nativeFile(
+  name: 'caisson.node' | 'caisson-supervisor' | 'caisson-fake-supervisor',
+): string | null {
+  const asked = process.env['CAISSON_NATIVE_DIR'];
+  const folders =
+    asked === undefined
+      ? [
+          join(repository, 'prebuilds', `linux-${process.arch}`),
+          join(repository, 'build', 'cmake', 'Release'),
+          join(repository, 'build', 'Release'),
+        ]
+      : [asked];
   for (const folder of folders) {
-    if (folder !== undefined && existsSync(join(folder, name))) return join(folder, name);
+    if (existsSync(join(folder, name))) return join(folder, name);
   }
   return null;
 }

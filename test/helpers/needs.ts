@@ -18,6 +18,8 @@ export type Need =
   | 'cgroup1'
   | 'cgroup2'
   | 'native'
+  | 'binding'
+  | 'musl'
   | 'supervisor'
   | 'compiler'
   | 'busybox'
@@ -57,6 +59,11 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
     nativeFile('caisson-supervisor') !== null && nativeFile('caisson.node') !== null
       ? null
       : 'the native part: npm run build',
+  binding: () =>
+    nativeFile('caisson.node') !== null && nativeFile('caisson-fake-supervisor') !== null
+      ? null
+      : 'the addon and its test peer: npm run test:native',
+  musl: () => runs('musl-gcc', '--version'),
   compiler: () => runs('cc', '--version'),
   busybox: () => (busybox() === null ? 'apt-get install busybox-static' : null),
   unshare: () => PROBES.root() ?? runs('unshare', '--mount', '--net', '--pid', '--fork', 'true'),

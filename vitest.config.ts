@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config';
+
+// unit: no privileges, side by side. integration: the real kernel, one after the other, since each
+// test looks for what it leaves behind. types: what the public types allow and refuse.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 30_000,
+        },
+      },
+      {
+        test: { name: 'examples', include: ['test/examples.test.ts'], fileParallelism: false },
+      },
+      {
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: { enabled: true, only: true, include: ['test/types/**/*.test-d.ts'] },
+        },
+      },
+    ],
+    passWithNoTests: false,
+  },
+});
