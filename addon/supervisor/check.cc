@@ -110,12 +110,7 @@ int RunCheck(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[argc - 1], "--from-copy") == 0) return check::RunFromCopy();
 
   Host host;
-  if (argc > 0 && strcmp(argv[0], "check") != 0 && argc > 1 && strcmp(argv[1], "check") == 0) {
-    // Called with the whole command line, or from the subcommand's name on.
-    --argc;
-    ++argv;
-  }
-  if (!ReadOptions(argc, argv, &host)) {
+  if (!ReadOptions(argc - 1, argv + 1, &host)) {
     (void)fputs(
         "usage: caisson-supervisor check --root DIR --run DIR [--mode root|rootless]"
         " [--cgroup-parent PATH]\n",

@@ -12,6 +12,7 @@ namespace caisson {
 // the remedy in lib/host/remedies.ts; `errno-name` is "-" where no call failed. docs/host.md has a
 // section per id. Nothing the trials do outlives them. Exits with 0 when everything was tried,
 // whatever the answers; with 2 on unknown options.
+// `argv` is the whole command line, the subcommand included.
 int RunCheck(int argc, char** argv);
 
 }  // namespace caisson

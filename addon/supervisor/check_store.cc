@@ -285,17 +285,17 @@ Finding TryOverlay(const Host& host, LayerStyle style) {
 
 Finding OverlayOnStore(const Host& host) {
   return RequireStore(host, [&] {
-    Finding first;
+    Finding best;
     for (const LayerStyle style :
          {LayerStyle::kDescriptors, LayerStyle::kNames, LayerStyle::kClassic}) {
-      Finding finding = TryOverlay(host, style);
+      const Finding finding = TryOverlay(host, style);
       if (finding.verdict == Verdict::kOk) return Ok(kStyleNames[static_cast<int>(style)]);
-      // The newest form gives the kernel's words; the older ones repeat a refusal without them.
-      // EINVAL alone may just mean an older kernel.
-      if (style == LayerStyle::kDescriptors || first.error == EINVAL) first = finding;
-      if (finding.error != EINVAL && finding.error != EBADF) break;
+      // The last refusal counts, but one with the kernel's own words is worth more.
+      if (strchr(best.detail, '(') == nullptr) best = finding;
+      // How an older kernel answers a newer form of the same question (before 6.5 EOPNOTSUPP).
+      if (finding.error != EINVAL && finding.error != EOPNOTSUPP) break;
     }
-    return first;
+    return best;
   });
 }
 

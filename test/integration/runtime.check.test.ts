@@ -2,88 +2,33 @@ import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 
-import { checkHost, parseItems, type HostItem } from '../../lib/host/check.js';
+import { checkHost } from '../../lib/host/check.js';
 import { asUser, finished, USER_ID } from '../helpers/as-user.js';
-import { compileDeny } from '../helpers/deny.js';
+import { CheckBench, failing, inMounts, shell, type Where } from '../helpers/check.js';
 import { checkLeaks } from '../helpers/leak.js';
-import { nativeFile, repository } from '../helpers/native.js';
 import { missing, needs } from '../helpers/needs.js';
-import { tempFolder, type TempFolder } from '../helpers/temp.js';
+import { tempFolder } from '../helpers/temp.js';
 
 // What the host lacks is brought about for one process tree: in a mount, pid or user namespace of its own,
 // under a filter, without a capability. The machine itself is not touched.
 const { describe, test } = needs('root', 'unshare', 'asUser', 'userns', 'compiler', 'supervisor');
 
-let folder: TempFolder;
-let supervisor: string;
+let bench: CheckBench;
 let deny: string;
-let root: string;
-let runDir: string;
 
 checkLeaks();
 
 beforeAll(async () => {
-  folder = await tempFolder();
-  deny = await compileDeny(folder.path);
-  supervisor = await copyOfSupervisor(folder.path);
-  [root, runDir] = [join(folder.path, 'store'), join(folder.path, 'run')];
+  bench = await CheckBench.make('root');
+  deny = bench.deny;
 });
-afterAll(() => folder.remove());
+afterAll(() => bench.folder.remove());
 
-/** A copy that an ordinary user can reach, wherever the repository lies. */
-async function copyOfSupervisor(to: string): Promise<string> {
-  const copy = join(to, 'caisson-supervisor');
-  const built = nativeFile('caisson-supervisor');
-  if (built === null) throw new Error('npm run build first');
-  await copyFile(built, copy);
-  await chmod(copy, 0o755);
-  return copy;
-}
-
-type Mode = 'root' | 'rootless';
-interface Where {
-  mode?: Mode;
-  root?: string;
-  runDir?: string;
-}
-
-const command = (where: Where = {}): string[] => [
-  supervisor,
-  'check',
-  '--root',
-  where.root ?? root,
-  '--run',
-  where.runDir ?? runDir,
-  '--mode',
-  where.mode ?? 'root',
-];
-
-/** Runs the check behind `prefix` and returns its items by id. */
-async function items(prefix: string[], where: Where = {}): Promise<Map<string, HostItem>> {
-  const { stdout, stderr, exitCode } = await finished([...prefix, ...command(where)]);
-  expect({ stderr, exitCode }).toEqual({ stderr: '', exitCode: 0 });
-  const parsed = parseItems(stdout, { supervisor, root, runDir });
-  expect(parsed.length).toBe(stdout.trimEnd().split('\n').length);
-  return new Map(parsed.map((item) => [item.id, item]));
-}
-
-/** A shell line that ends in the check, in new namespaces of root's. */
-const shell = (line: string, ...unshare: string[]): string[] => [
-  'unshare',
-  ...unshare,
-  'sh',
-  '-ec',
-  `${line}; exec "$@"`,
-  'sh',
-];
-const inMounts = (line: string): string[] => shell(line, '--mount');
-
-const failing = (found: Map<string, HostItem>): string[] =>
-  [...found.values()].filter((item) => item.level === 'fail').map((item) => item.id);
+const items = (prefix: string[], where?: Where) => bench.items(prefix, where);
 
 describe('on a host that lacks nothing', () => {
   test('root: no item fails, and nothing is left', async () => {
-    const report = await checkHost({ supervisor, root, runDir, mode: 'root' });
+    const report = await checkHost({ ...paths(), mode: 'root' });
     expect(report.items.filter((item) => item.level === 'fail')).toEqual([]);
     expect(report.ok).toBe(true);
     expect(await leftovers()).toEqual([]);
@@ -102,44 +47,21 @@ describe('on a host that lacks nothing', () => {
 
   test('a check that is stopped half-way leaves nothing either', async () => {
     for (const timeoutMs of [2, 4, 6, 8]) {
-      await checkHost({ supervisor, root, runDir, mode: 'root', timeoutMs });
+      await checkHost({ ...paths(), mode: 'root', timeoutMs });
       expect(await leftovers()).toEqual([]);
     }
   });
 });
 
+const paths = () => ({ supervisor: bench.supervisor, root: bench.root, runDir: bench.runDir });
+
 async function leftovers(): Promise<string[]> {
-  return (await readdir(folder.path)).filter((name) => name.startsWith('.') || name === 'store');
+  return (await readdir(bench.folder.path)).filter(
+    (name) => name.startsWith('.') || name === 'store',
+  );
 }
 
 describe('user namespaces', () => {
-  test('user.max_user_namespaces = 0', async () => {
-    const found = await items(
-      shell('echo 0 >/proc/sys/user/max_user_namespaces', '--user', '--map-root-user'),
-      { mode: 'rootless' },
-    );
-    expect(found.get('user-namespaces')).toMatchObject({
-      level: 'fail',
-      detail: expect.stringMatching(/max_user_namespaces is 0 \(ENOSPC\)/) as string,
-      fix: expect.stringContaining('sysctl -w user.max_user_namespaces') as string,
-    });
-    expect(found.get('overlay')).toMatchObject({
-      detail: expect.stringMatching(/^not tried/) as string,
-    });
-  });
-
-  test('a limit of another namespace', async () => {
-    const found = await items(
-      shell('echo 0 >/proc/sys/user/max_net_namespaces', '--user', '--map-root-user'),
-      { mode: 'rootless' },
-    );
-    expect(found.get('user-namespaces')?.ok).toBe(true);
-    expect(found.get('namespaces')).toMatchObject({
-      level: 'fail',
-      detail: expect.stringContaining('user.max_net_namespaces') as string,
-    });
-  });
-
   // These two switches are not in every kernel: what the kernel would answer is put up by a filter, what it
   // is asked for by a file in its place.
   const pretend = (setting: string, value: string): string[] => [
@@ -166,7 +88,7 @@ describe('user namespaces', () => {
     expect(refused.get('user-namespaces')).toMatchObject({
       level: 'fail',
       fix: expect.stringContaining(
-        `profile caisson-supervisor ${supervisor} flags=(unconfined)`,
+        `profile caisson-supervisor ${bench.supervisor} flags=(unconfined)`,
       ) as string,
     });
     // Ubuntu lets the namespace be made and takes what it is for.
@@ -195,9 +117,9 @@ describe('user namespaces', () => {
   );
 
   test('in a chroot', async () => {
-    const jail = join(folder.path, 'jail');
+    const jail = join(bench.folder.path, 'jail');
     await mkdir(join(jail, 'proc'), { recursive: true });
-    await copyFile(supervisor, join(jail, 'check'));
+    await copyFile(bench.supervisor, join(jail, 'check'));
     await chmod(join(jail, 'check'), 0o755);
     const line = `mount -t proc proc ${jail}/proc; shift; exec chroot --userspec=${USER_ID}:${USER_ID} ${jail} /check "$@"`;
     const found = await items(['unshare', '--mount', 'sh', '-ec', line, 'sh'], {
@@ -335,7 +257,7 @@ describe.skipIf(missing('memfdNoexec') !== null)('vm.memfd_noexec', () => {
   });
 
   test('2 with a run folder that forbids programs', async () => {
-    const at = join(folder.path, 'noexec');
+    const at = join(bench.folder.path, 'noexec');
     await mkdir(at);
     const found = await items(policy(2, `; mount -t tmpfs -o noexec none ${at}`), { runDir: at });
     expect(found.get('memfd-exec')).toMatchObject({
@@ -348,7 +270,7 @@ describe.skipIf(missing('memfdNoexec') !== null)('vm.memfd_noexec', () => {
 describe('the file system of the store', () => {
   let at: string;
   beforeAll(async () => {
-    at = join(folder.path, 'fs');
+    at = join(bench.folder.path, 'fs');
     await mkdir(at);
   });
 
@@ -422,12 +344,12 @@ describe('the file system of the store', () => {
 
 describe('the check itself never throws', () => {
   const script = async (name: string, text: string, mode = 0o755): Promise<string> => {
-    const path = join(folder.path, name);
+    const path = join(bench.folder.path, name);
     await writeFile(path, text, { mode });
     return path;
   };
   const check = (path: string | (() => string), timeoutMs = 5_000) =>
-    checkHost({ supervisor: path, root, runDir, mode: 'root', timeoutMs });
+    checkHost({ ...paths(), supervisor: path, mode: 'root', timeoutMs });
 
   test('no supervisor', async () => {
     const report = await check('/nonexistent/caisson-supervisor');
@@ -465,8 +387,4 @@ describe('the check itself never throws', () => {
     );
     expect(nonsense.items.map((item) => item.id)).toEqual(['kernel']);
   });
-});
-
-test('the repository is where the helpers think', async () => {
-  expect(await readdir(repository)).toContain('package.json');
 });
