@@ -116,6 +116,7 @@ class Sandbox {
 inline Sandbox::Sandbox(bool rootless) {
   CHECK_OK(unshare(CLONE_NEWNS));
   CHECK_OK(sys::Mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+  CHECK_OK(sys::Mount("proc", "/proc", "proc", 0, nullptr));
   CHECK_OK(sys::Mount("tmpfs", kPlace, "tmpfs", 0, "mode=0755"));
   const std::string place = kPlace;
   Shell("cd " + place + " && mkdir -p store/scratch staging store/layers/base && cd store/layers/base && mkdir "
@@ -325,6 +326,16 @@ inline int InBothModes(void (*tests)(Sandbox&)) {
         WriteText("/proc/self/gid_map", root ? "0 12345 1" : "0 " + std::to_string(getgid()) + " 1");
       }
       printf("-- %s\n", rootless ? "rootless" : "root");
+      fflush(stdout);
+      // As the supervisor: in a pid namespace of one's own, which one may come back to.
+      CHECK_OK(unshare(CLONE_NEWPID));
+      const pid_t inner = fork();
+      CHECK_OK(inner);
+      if (inner != 0) {
+        int status = 0;
+        CHECK_OK(waitpid(inner, &status, 0));
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+      }
       Sandbox sandbox(rootless);
       const int descriptors = CountDescriptors();
       const int mounts = CountMounts();
