@@ -143,8 +143,12 @@ export const quote = (text: string): string =>
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  const given = name.toLowerCase();
   for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    // A unit that was left out (`timeout` for `timeoutMs`) is the likeliest slip of all.
+    const tail = candidate.length - name.length;
+    const unit = given.length > 2 && candidate.toLowerCase().startsWith(given);
+    const distance = unit ? tail / 100 : editDistance(given, candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;

@@ -1,0 +1,300 @@
+import { describe, expect, test } from 'vitest';
+import { planContainer, planEnv, type Plan, type PlanHost } from '../../../lib/container/plan.js';
+import { parseContainer } from '../../../lib/container/request.js';
+import type { ImageConfig } from '../../../lib/image/config.js';
+import type { ImageMount } from '../../../lib/image/resolved-image.js';
+
+const HOST: PlanHost = {
+  rootless: false,
+  cgroups: true,
+  hostname: 'machine',
+  hosts: '10.0.0.1\tmachine',
+  resolvConf: 'nameserver 10.0.0.2\n',
+  stackBytes: 8 * 2 ** 20,
+  openFiles: 524_288,
+};
+const ID = 'abcdef0123456789'.repeat(4);
+
+interface Given {
+  readonly options?: object;
+  readonly config?: ImageConfig;
+  readonly mounts?: readonly ImageMount[];
+  readonly host?: Partial<PlanHost>;
+}
+
+function plan({ options = {}, config = {}, mounts = [], host = {} }: Given = {}): Plan {
+  const request = parseContainer({ image: 'x', argv: ['true'], ...options });
+  const image = {
+    id: 'sha256:0',
+    layers: ['layers/skeleton', 'layers/a'],
+    config,
+    mounts,
+  } as const;
+  return planContainer(request, image, { ...HOST, ...host }, ID);
+}
+
+const targets = (given: Given): string[] =>
+  plan(given).oci.mounts.map(({ destination }) => destination);
+
+test('the plan of a container of which nothing is said', () => {
+  expect(plan()).toMatchSnapshot();
+});
+
+test('the same question has the same answer', () => {
+  expect(plan()).toEqual(plan());
+});
+
+describe('entrypoint and argv, as Docker combines them', () => {
+  const config = { Entrypoint: ['/e'], Cmd: ['c1', 'c2'] };
+  test.each<[object, ImageConfig, string[]]>([
+    [{ argv: undefined }, config, ['/e', 'c1', 'c2']],
+    [{ argv: ['x'] }, config, ['/e', 'x']],
+    [{ argv: [] }, config, ['/e']],
+    [{ argv: undefined, entrypoint: ['/n'] }, config, ['/n']],
+    [{ argv: ['x'], entrypoint: ['/n', '-v'] }, config, ['/n', '-v', 'x']],
+    [{ argv: ['x'], entrypoint: [] }, config, ['x']],
+    [{ argv: undefined }, { Cmd: ['c1'] }, ['c1']],
+  ])('%j of %j', (options, image, args) => {
+    expect(plan({ options, config: image }).oci.process.args).toEqual(args);
+  });
+
+  test.each<[object, ImageConfig]>([
+    [{ argv: undefined }, {}],
+    [{ argv: [] }, {}],
+    [{ argv: undefined, entrypoint: [] }, config],
+  ])('%j of %j leaves nothing to run', (options, image) => {
+    expect(() => plan({ options, config: image })).toThrowError(
+      expect.objectContaining({
+        code: 'ERR_INVALID_ARGUMENT',
+        details: { option: 'argv', reason: expect.any(String) },
+      }),
+    );
+  });
+});
+
+describe('environment', () => {
+  test('defaults, the image, the user: each name once', () => {
+    expect(
+      planEnv('h', ['A=1', 'PATH=/p', 'B=x=y', 'nonsense', '=bad'], { A: '2', C: '' }),
+    ).toEqual(['PATH=/p', 'HOSTNAME=h', 'A=2', 'B=x=y', 'C=']);
+  });
+
+  test('HOME is looked up inside unless it is given', () => {
+    expect(plan().setHome).toBe(true);
+    expect(plan({ options: { env: { HOME: '/x' } } }).setHome).toBe(false);
+    expect(plan({ config: { Env: ['HOME=/x'] } }).setHome).toBe(false);
+  });
+});
+
+describe('what execve would refuse is refused here, with its limit', () => {
+  const many = Object.fromEntries(
+    Array.from({ length: 100 }, (_, i) => [`A${i}`, 'x'.repeat(100_000)]),
+  );
+
+  test('10 MB of env', () => {
+    expect(() => plan({ options: { env: many } })).toThrowError(
+      expect.objectContaining({
+        code: 'ERR_INVALID_ARGUMENT',
+        details: { option: 'env', reason: expect.stringMatching(/2097152 .*execve/) },
+      }),
+    );
+  });
+
+  test('argv, whatever the stack: at most 6 MiB', () => {
+    const argv = ['true', ...Object.values(many)];
+    expect(() => plan({ options: { argv }, host: { stackBytes: Infinity } })).toThrowError(
+      expect.objectContaining({
+        details: { option: 'argv', reason: expect.stringContaining(String(6 * 2 ** 20)) },
+      }),
+    );
+  });
+
+  test('a stack limit of the container counts', () => {
+    const env = Object.fromEntries(Object.entries(many).slice(0, 3));
+    const security = { ulimits: { stack: 2 ** 20 } };
+    expect(() => plan({ options: { env } })).not.toThrow();
+    expect(() => plan({ options: { env, security } })).toThrowError(/262144/);
+  });
+});
+
+describe('mounts', () => {
+  test('by depth: none covers one before it', () => {
+    const mounts = [
+      { type: 'tmpfs', target: '/a/b/c' },
+      { type: 'tmpfs', target: '/a' },
+      { type: 'bind', source: '/s', target: '/a/b' },
+    ];
+    expect(targets({ options: { mounts } })).toEqual([
+      '/proc',
+      '/dev',
+      '/sys',
+      '/a',
+      '/dev/pts',
+      '/dev/shm',
+      '/dev/mqueue',
+      '/a/b',
+      '/sys/fs/cgroup',
+      '/a/b/c',
+    ]);
+  });
+
+  test("a user's mount takes the place of one of ours", () => {
+    const mounts = [{ type: 'tmpfs', target: '/dev/shm', sizeBytes: '1GiB' }];
+    const shm = plan({ options: { mounts } }).oci.mounts.filter(
+      (m) => m.destination === '/dev/shm',
+    );
+    expect(shm).toEqual([
+      {
+        destination: '/dev/shm',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'nodev', 'mode=1777', `size=${2 ** 30}`],
+      },
+    ]);
+  });
+
+  test('/dev takes everything below it away', () => {
+    const mounts = [{ type: 'bind', source: '/s', target: '/dev' }];
+    expect(targets({ options: { mounts } })).toEqual(['/proc', '/sys', '/dev', '/sys/fs/cgroup']);
+  });
+
+  test('a bind is never a way to devices, and read-only means all of it', () => {
+    const mounts = [{ type: 'bind', source: '/s', target: '/t', readOnly: true }];
+    expect(plan({ options: { mounts } }).oci.mounts).toContainEqual({
+      destination: '/t',
+      type: 'bind',
+      source: '/s',
+      options: ['rbind', 'rprivate', 'nodev', 'rro'],
+    });
+  });
+
+  test("an image's own mounts come before the user's of the same depth, and are planned once", () => {
+    const mounts: ImageMount[] = [
+      { type: 'bind', source: '/usr', target: '/usr', readOnly: true },
+      { type: 'overlay', source: '/opt', target: '/opt', readOnly: false },
+    ];
+    const user = {
+      mounts: [
+        { type: 'tmpfs', target: '/usr' },
+        { type: 'tmpfs', target: '/z' },
+      ],
+    };
+    expect(targets({ mounts }).slice(0, 5)).toEqual(['/proc', '/dev', '/sys', '/usr', '/opt']);
+    expect(plan({ mounts }).oci.mounts).toBe(plan({ mounts }).oci.mounts);
+    expect(plan({ mounts, options: user }).oci.mounts.slice(3, 6)).toMatchObject([
+      { destination: '/opt', type: 'overlay', options: ['nodev', 'scratch=scratch-opt'] },
+      { destination: '/usr', type: 'tmpfs' },
+      { destination: '/z', type: 'tmpfs' },
+    ]);
+  });
+
+  test('without a cgroup of its own there is nothing to show', () => {
+    expect(targets({ host: { cgroups: false } })).not.toContain('/sys/fs/cgroup');
+  });
+});
+
+describe('rootless', () => {
+  const host = { rootless: true };
+
+  test('devpts names no group, and ping_group_range is not set', () => {
+    const { oci } = plan({ host });
+    expect(oci.mounts.find((m) => m.type === 'devpts')?.options).not.toContain('gid=5');
+    expect(oci.linux.sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
+  });
+
+  test("in the host's network, sysfs is the host's", () => {
+    const { oci } = plan({ host, options: { networks: 'host' } });
+    expect(oci.mounts.find((m) => m.destination === '/sys')).toMatchObject({ type: 'bind' });
+  });
+});
+
+describe('network', () => {
+  test("'none': loopback, its own name, no resolver", () => {
+    const { files, oci } = plan({ options: { hostname: 'h' } });
+    expect(files.map(({ path }) => path)).toEqual([
+      '/etc/hostname',
+      '/etc/hosts',
+      '/etc/resolv.conf',
+    ]);
+    expect(files[0]?.content).toBe('h\n');
+    expect(files[1]?.content).toContain('127.0.1.1\th\n');
+    expect(files[2]?.content).toBe('');
+    expect(oci.linux.namespaces).toContainEqual({ type: 'network' });
+  });
+
+  test("'host': the machine's namespace, name, hosts and resolver", () => {
+    const { files, oci } = plan({ options: { networks: 'host', extraHosts: { db: '10.1.1.1' } } });
+    expect(oci.hostname).toBe('machine');
+    expect(oci.linux.namespaces).not.toContainEqual({ type: 'network' });
+    expect(oci.linux.sysctl).toEqual({});
+    expect(files[1]?.content).toBe('10.0.0.1\tmachine\n10.1.1.1\tdb\n');
+    expect(files[2]?.content).toBe('nameserver 10.0.0.2\n');
+  });
+
+  test('dns says what resolv.conf says', () => {
+    const dns = { servers: ['1.1.1.1', '::1'], search: ['a.org', 'b.org'], options: ['ndots:2'] };
+    expect(plan({ options: { dns } }).files[2]?.content).toBe(
+      'nameserver 1.1.1.1\nnameserver ::1\nsearch a.org b.org\noptions ndots:2\n',
+    );
+  });
+});
+
+describe('who runs', () => {
+  test.each<[object, ImageConfig, string, object]>([
+    [{}, {}, '0', { uid: 0, gid: 0 }],
+    [{}, { User: '' }, '0', { uid: 0, gid: 0 }],
+    [{}, { User: '1000:50' }, '1000:50', { uid: 1000, gid: 50 }],
+    [{ user: 'www-data' }, { User: '1000' }, 'www-data', { uid: 0, gid: 0, username: 'www-data' }],
+    [{ user: '5:games' }, {}, '5:games', { uid: 5, gid: 0, username: '5:games' }],
+  ])('%j of %j', (options, config, user, oci) => {
+    const made = plan({ options, config });
+    expect(made.user).toBe(user);
+    expect(made.oci.process.user).toEqual({ ...oci, umask: 0o022 });
+  });
+
+  test('an image cannot say what a user could not', () => {
+    for (const User of ['99999999999', 'a:b:c', 'x\nroot']) {
+      expect(() => plan({ config: { User } })).toThrowError(
+        expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+      );
+    }
+  });
+});
+
+describe('security', () => {
+  test('capabilities: drop, then add; inheritable and ambient stay empty', () => {
+    const caps = (security: object): readonly string[] =>
+      plan({ options: { security } }).oci.process.capabilities.bounding;
+    expect(caps({})).toContain('CAP_NET_RAW');
+    expect(caps({})).not.toContain('CAP_MKNOD');
+    expect(caps({ capDrop: ['ALL'] })).toEqual([]);
+    expect(caps({ capDrop: ['ALL'], capAdd: ['cap_net_admin'] })).toEqual(['CAP_NET_ADMIN']);
+    expect(caps({ capDrop: ['net_raw'] })).not.toContain('CAP_NET_RAW');
+    expect(caps({ capAdd: ['SYS_ADMIN'] })).toContain('CAP_SYS_ADMIN');
+    const { inheritable, ambient } = plan().oci.process.capabilities;
+    expect([inheritable, ambient]).toEqual([[], []]);
+  });
+
+  test('limits: open files begin where a login does', () => {
+    const limits = (security: object): unknown =>
+      plan({ options: { security } }).oci.process.rlimits;
+    expect(limits({})).toEqual([{ type: 'RLIMIT_NOFILE', soft: 1024, hard: 524_288 }]);
+    expect(limits({ ulimits: { core: 0, nofile: { soft: 5, hard: 6 } } })).toEqual([
+      { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
+      { type: 'RLIMIT_NOFILE', soft: 5, hard: 6 },
+    ]);
+    expect(limits({ ulimits: { memlock: Infinity } })).toContainEqual({
+      type: 'RLIMIT_MEMLOCK',
+      soft: -1,
+      hard: -1,
+    });
+  });
+
+  test('paths and the root file system', () => {
+    const security = { maskedPaths: ['/proc/x'], readOnlyPaths: [], readOnlyRootfs: true };
+    const { root, linux } = plan({ options: { security } }).oci;
+    expect(root.readonly).toBe(true);
+    expect(linux.maskedPaths).toEqual(['/proc/x']);
+    expect(linux.readonlyPaths).toEqual([]);
+  });
+});
