@@ -36,7 +36,8 @@ Result<> CheckDescriptors() {
 }
 
 // Everything inheritable comes from a program that we do not know.
-void ResetInherited() {
+void ResetInherited(const Options& options) {
+  if (options.sealed) return;  // Done by the image before, and kept over its exec.
   for (int signal = 1; signal < 65; ++signal) (void)sys::SetSignalDefault(signal);
   // Nothing here is driven by signals, and one from a terminal or a service manager must not end this
   // process before what it answers for is undone.
@@ -63,8 +64,9 @@ Failure EnterSealedImage(const Options& options, int argc, char** argv) {
 Result<> Prepare(Runtime* runtime, std::string* detail) {
   const Options& options = runtime->options;
   *detail = options.root;
-  runtime->store.reset(open(options.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!runtime->store) return FailErrno(Step::kStore);
+  if (UniqueFd store(open(options.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)); !store) {
+    return FailErrno(Step::kStore);
+  }
 
   *detail = options.run;
   auto run = OpenRunFolder(options.run, options.id);
@@ -89,6 +91,12 @@ Result<> Prepare(Runtime* runtime, std::string* detail) {
   runtime->bootstrap.reset(sys::PidfdOpen(runtime->bootstrap_pid));
   if (!runtime->bootstrap) return FailErrno(Step::kPidNamespace);
   return {};
+}
+
+// A subreaper inside a container is a fork of us: what is in our command line would be read there.
+void HideArguments(int argc, char** argv) {
+  for (int i = 0; i < argc; ++i) memset(argv[i], 0, strlen(argv[i]));
+  (void)prctl(PR_SET_NAME, "caisson", 0, 0, 0);
 }
 
 // Waits for the supervisor's end, however it comes, and undoes what it has left. Returns the exit code.
@@ -118,7 +126,7 @@ int RunSupervise(int argc, char** argv) {
     return kExitStartFailed;
   }
   SetDebug(options->debug);
-  ResetInherited();
+  ResetInherited(*options);
 
   if (!options->sealed) {
     const Failure failure = EnterSealedImage(*options, argc, argv);
@@ -159,6 +167,7 @@ int RunSupervise(int argc, char** argv) {
                         }) == sizeof(pid_t);
       read_end.reset();
       if (!told) _exit(kExitStartFailed);  // The bootstrap process was killed: it had begun nothing.
+      HideArguments(argc, argv);
       runtime.channel.reset(kChannelFd);
       runtime.program.reset(kProgramFd);
       Supervise(std::move(runtime));

@@ -14,7 +14,6 @@ struct Runtime {
   UniqueFd channel;           // to the program
   UniqueFd program;           // pidfd of the program
   UniqueFd bootstrap;         // pidfd of the bootstrap process
-  UniqueFd store;             // in the host's mount namespace
   RunFolder run;
   Journal journal;
   CgroupRoots cgroups;

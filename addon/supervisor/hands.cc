@@ -14,8 +14,11 @@ namespace caisson {
 
 namespace {
 
-// So much put off is worth more than a hand kept free for a start that may come.
-constexpr size_t kManyPutOff = 24;
+// With so much put off one hand does that, even while starts wait: they gain more from what is prepared
+// and recycled than from a second hand that makes everything anew.
+constexpr size_t kManyPutOff = 4;
+// Above this tidying comes before preparing: what it gives back need not be made.
+constexpr size_t kManyToTidy = 4;
 constexpr uint64_t kRetryForkMs = 100;
 
 bool IsPutOff(Urgency urgency) { return urgency >= Urgency::kPrepare; }
@@ -111,7 +114,8 @@ Hands::Queue* Hands::Choose(const Hand& hand) {
   if (start && !(put_off > kManyPutOff && !other_puts_away)) return &queue(Urgency::kStart);
   if (put_off == 0 || other_puts_away) return nullptr;  // Stays free for the next start.
   Queue& prepare = queue(Urgency::kPrepare);
-  return !prepare.empty() ? &prepare : &queue(Urgency::kTidy);
+  Queue& tidy = queue(Urgency::kTidy);
+  return prepare.empty() || tidy.size() > kManyToTidy ? &tidy : &prepare;
 }
 
 void Hands::Pump() {

@@ -61,7 +61,21 @@ void Pools::ReturnFolder(std::string folder) {
   if (folders_.size() < kMost) folders_.push_back(std::move(folder));
 }
 
-void Pools::ReturnGroup(std::string group) { groups_.push_back(std::move(group)); }
+void Pools::ReturnGroup(std::string group) {
+  if (groups_.size() < kMostGroups) {
+    groups_.push_back(std::move(group));
+    return;
+  }
+  Job job;
+  job.urgency = Urgency::kTidy;
+  job.prepare = [group = std::move(group)](Message& message) {
+    message.kind = JobKind::kTidy;
+    message.fields.String(JobTag::kGroup, group)
+        .U64(JobTag::kGroupFate, static_cast<uint64_t>(Fate::kRemove));
+    return true;
+  };
+  jobs_.Submit(std::move(job));
+}
 
 void Pools::NoteStart(size_t running) {
   const uint64_t now = MonotonicNs();

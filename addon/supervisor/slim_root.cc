@@ -30,12 +30,12 @@ Result<> Attach(int mount_fd, int root_fd, const char* name) {
   return {};
 }
 
-Result<> AttachStore(int store_fd, int root_fd) {
-  UniqueFd tree(sys::OpenTree(store_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+Result<> AttachStore(const char* store, int root_fd) {
+  UniqueFd tree(sys::OpenTree(AT_FDCWD, store, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!tree && errno == EINVAL) {
     // In a user namespace what is mounted below may not be uncovered: copy it along.
-    tree.reset(sys::OpenTree(store_fd, "",
-                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+    tree.reset(
+        sys::OpenTree(AT_FDCWD, store, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   }
   if (!tree) return FailErrno(Step::kSlimRoot);
   mount_attr attr = {};
@@ -62,9 +62,8 @@ Result<> AttachDevices(int root_fd) {
 
 }  // namespace
 
-Result<> EnterSlimRoot(Privilege privilege, int store_fd, int run_folder_fd, launch::Host* host,
-                       std::string* detail) {
-  const bool rootless = privilege == Privilege::kRootless;
+Result<> EnterSlimRoot(const Options& options, launch::Host* host, std::string* detail) {
+  const bool rootless = options.privilege == Privilege::kRootless;
   // Rootless: a sysfs can only be mounted by who owns the network namespace it shows.
   if (sys::Unshare(CLONE_NEWNS | (rootless ? CLONE_NEWNET : 0u)) != 0) {
     return FailErrno(Step::kMountNamespace);
@@ -79,8 +78,7 @@ Result<> EnterSlimRoot(Privilege privilege, int store_fd, int run_folder_fd, lau
   if (!root) return std::unexpected(root.error());
   const int root_fd = root->get();
   // Mounted anywhere: pivot_root wants an attached mount.
-  UniqueFd anywhere(openat(run_folder_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!anywhere || sys::MoveMount(root_fd, anywhere.get()) != 0) return FailErrno(Step::kSlimRoot);
+  if (sys::MoveMountToPath(root_fd, options.run.c_str()) != 0) return FailErrno(Step::kSlimRoot);
   for (const char* name : {"store", "proc", "staging", "dev", "sys"}) {
     if (mkdirat(root_fd, name, 0755) != 0) return FailErrno(Step::kSlimRoot);
   }
@@ -100,7 +98,7 @@ Result<> EnterSlimRoot(Privilege privilege, int store_fd, int run_folder_fd, lau
     if (auto attached = AttachDevices(root_fd); !attached) return attached;
   }
   *detail = "store";
-  if (auto attached = AttachStore(store_fd, root_fd); !attached) return attached;
+  if (auto attached = AttachStore(options.root.c_str(), root_fd); !attached) return attached;
 
   *detail = "pivot_root";
   if (fchdir(root_fd) != 0 || sys::PivotRoot(".", ".") != 0) return FailErrno(Step::kSlimRoot);

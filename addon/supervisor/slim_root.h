@@ -17,9 +17,9 @@ namespace caisson {
 //   /dev      rootless: the host's null, zero, full, random, urandom, tty
 //   /sys      rootless: a sysfs, without which the kernel refuses every further one
 //
-// `run_folder_fd` is any folder the caller may mount on; nothing stays there. Fills the store, proc
-// and path members of `host`. `detail` names what failed.
-[[nodiscard]] Result<> EnterSlimRoot(Privilege privilege, int store_fd, int run_folder_fd,
-                                     launch::Host* host, std::string* detail);
+// Paths, not descriptors, come in: those opened before belong to the namespace that is left. Fills the
+// store, proc and path members of `host`. `detail` names what failed.
+[[nodiscard]] Result<> EnterSlimRoot(const Options& options, launch::Host* host,
+                                     std::string* detail);
 
 }  // namespace caisson

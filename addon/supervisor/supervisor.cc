@@ -106,12 +106,9 @@ Result<> Supervisor::Start(std::string* detail) {
   if (auto started = hands_.StartOuter(); !started) return started;
   hands_.set_host_namespace(host_namespace_.get());
 
-  if (auto entered = EnterSlimRoot(runtime_.options.privilege, runtime_.store.get(),
-                                   runtime_.run.folder.get(), &context_.host, detail);
-      !entered) {
+  if (auto entered = EnterSlimRoot(runtime_.options, &context_.host, detail); !entered) {
     return entered;
   }
-  runtime_.store.reset();
   if (auto started = hands_.StartInner(kInnerHands); !started) return started;
   for (const int pidfd : hands_.pidfds()) hand_pids_.push_back(HostPid(host_proc.get(), pidfd));
   return {};

@@ -109,12 +109,12 @@ void Tasks::OnPidfd(Task* task) {
   } else if (task->status.si_pid == 0) {
     return;  // Not yet.
   }
-  task->finished_ns = RealtimeNs();
   loop_.Forget(&task->pidfd_token);
   loop_.Forget(&task->report_token);
   loop_.Cancel(&task->timeout);
 
   if (starting && said_nothing && executed != Executed::kNo) OnExecuted(task);
+  task->finished_ns = RealtimeNs();
   if (task->state == State::kStarting) {
     --starting_;
     if (!task->failed && !task->kill_wanted) {
