@@ -52,6 +52,11 @@ void RunAttempt(void* argument) {
   auto* const attempt = static_cast<Attempt*>(argument);
   UniqueFd file(RetryEintr(
       [&] { return open(attempt->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600); }));
+  // A folder is locked as it is: the run folder of a runtime, by those who look whether it lives.
+  if (!file && errno == EISDIR) {
+    file.reset(RetryEintr(
+        [&] { return open(attempt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY); }));
+  }
   if (!file) {
     attempt->error = errno;
     attempt->failed = "open";

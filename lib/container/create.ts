@@ -95,7 +95,7 @@ function recordOf(
     layers: image.layers,
     labels: request.labels,
     createdAt: new Date().toISOString(),
-    keeper: { runtimeId: parts.id, journal: `${parts.runDir}/${parts.id}/journal` },
+    keeper: { runtimeId: parts.id, folder: `${parts.runDir}/${parts.id}` },
     options: printable(request),
   };
 }

@@ -54,6 +54,19 @@ const WRITES_TO_STORE: ReadonlySet<StepName> = new Set<StepName>([
   'importAttributes',
 ]);
 
+/** Steps that go through a list of the plan: there, the index means something. */
+const HAS_ITEMS: ReadonlySet<StepName> = new Set<StepName>([
+  'bindSource',
+  'mountTarget',
+  'mount',
+  'devices',
+  'files',
+  'maskedPath',
+  'readOnlyPath',
+  'sysctl',
+  'rlimit',
+]);
+
 const ABOUT_USERS: ReadonlySet<StepName> = new Set<StepName>(['user', 'groups']);
 
 /** The error a user sees for a Failed message. */
@@ -70,6 +83,11 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
     const details = { container: context.container ?? '', action: context.action, state: 'exited' };
     return new CaissonError('ERR_CONTAINER_NOT_RUNNING', details, { cause });
   }
+  if (failed.step === 'parse' && failed.index === Tag.arg && name === 'ENAMETOOLONG') {
+    // No file can have that name.
+    const searched = command.includes('/') ? '' : (context.searched ?? '');
+    return new CaissonError('ERR_COMMAND_NOT_FOUND', { command, searched }, { cause });
+  }
   if (failed.step === 'protocol' || failed.step === 'parse') {
     const field = Object.entries(Tag).find(([, tag]) => tag === failed.index)?.[0];
     const reason = [failed.step, name, failed.detail ?? field].filter(Boolean).join(' ');
@@ -82,7 +100,9 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if (ABOUT_USERS.has(failed.step) && (name === 'ENOENT' || name === 'EINVAL')) {
     const details = {
       user: context.user ?? '',
-      ...(failed.detail === undefined ? {} : { reason: failed.detail }),
+      ...(failed.detail === undefined || failed.detail === context.user
+        ? {}
+        : { reason: failed.detail }),
     };
     return new CaissonError('ERR_USER_NOT_FOUND', details, { cause });
   }
@@ -101,9 +121,9 @@ export function kernelFailure(failed: Failed, path: string | undefined): KernelF
     step: failed.step,
     errno: errnoName(failed.errno),
     syscall: failed.syscall,
-    index: failed.index,
+    ...(HAS_ITEMS.has(failed.step) ? { index: failed.index } : {}),
     ...(path === undefined ? {} : { path }),
-    ...(failed.detail === undefined ? {} : { detail: failed.detail }),
+    ...(failed.detail === undefined || failed.detail === path ? {} : { detail: failed.detail }),
   };
 }
 

@@ -4,7 +4,8 @@ export interface Binding {
   readonly protocolVersion: number;
   readonly Channel: new (options: ChannelOptions) => Channel;
   /**
-   * Opens (creating, 0600) and takes an advisory lock (flock(2)) on a file, off the event loop.
+   * Opens (creating, 0600) and takes an advisory lock (flock(2)) on a file, or on a folder
+   * that exists, off the event loop.
    * The lock dies with the process; `release()` is idempotent.
    */
   lock(path: string, mode: 'shared' | 'exclusive', wait: boolean): Promise<FileLock | null>;

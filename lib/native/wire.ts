@@ -26,7 +26,9 @@ export class FieldWriter {
 
   string(tag: Tag, value: string): this {
     const bytes = Buffer.byteLength(value);
-    this.#buffer.write(value, this.#field(tag, bytes), 'utf8');
+    // First: it may exchange the buffer for a larger one.
+    const at = this.#field(tag, bytes);
+    this.#buffer.write(value, at, 'utf8');
     return this;
   }
 
@@ -36,7 +38,8 @@ export class FieldWriter {
   }
 
   blob(tag: Tag, value: Uint8Array): this {
-    this.#buffer.set(value, this.#field(tag, value.byteLength));
+    const at = this.#field(tag, value.byteLength);
+    this.#buffer.set(value, at);
     return this;
   }
 

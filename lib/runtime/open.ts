@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { makePrivateFolder, resolveFolders } from './folders.js';
-import type { CgroupMode } from '../native/protocol.js';
+import { Tag, Type, type CgroupMode } from '../native/protocol.js';
+import { FieldWriter } from '../native/wire.js';
 import type { Binding } from '../native/types.js';
 import { loadNative } from '../native/load.js';
-import { openStore, storeOf, type Store } from '../store/index.js';
+import { openStore, storeOf, sweep, type Store } from '../store/index.js';
 import type { Mode, RuntimeEvent, RuntimeParts } from './parts.js';
 import type { OpenRequest } from './request.js';
 import { Supervisor } from './supervisor.js';
@@ -31,7 +32,18 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
     ],
     signal: request.signal,
   });
-  return new OpenedParts(id, runDir, mode, request.labels, native.binding, root, supervisor);
+  const parts = new OpenedParts(id, runDir, mode, request.labels, native.binding, root, supervisor);
+  parts.background(sweepStore(parts));
+  return parts;
+}
+
+/** What the dead left behind goes while the program works; failing at it is the next opener's affair. */
+async function sweepStore({ store, supervisor }: OpenedParts): Promise<void> {
+  const remove = async (folder: string): Promise<void> => {
+    const body = new FieldWriter(256).string(Tag.folder, folder).bytes();
+    await supervisor.request(Type.remove, body, { action: 'sweep' });
+  };
+  await sweep({ store, remove }).catch(() => undefined);
 }
 
 /** A Runtime's parts, and what only the Runtime itself may do with them. */

@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { readJson, storeError, temporaryName, writeJson } from './files.js';
-import { isAlive, livingJournals, type Keeper } from './keeper.js';
+import { isAlive, livingFolders, type Keeper } from './keeper.js';
 import type { Locker, Locks } from './locks.js';
 import { isName, Names } from './names.js';
 
@@ -127,11 +127,11 @@ export class ContainerRecords {
     const all = records
       .filter((record) => record !== undefined)
       .sort((a, b) => (a.config.createdAt < b.config.createdAt ? -1 : 1));
-    const journals = await livingJournals(
+    const folders = await livingFolders(
       this.#locker,
       all.map(({ config }) => config.keeper),
     );
-    const lives = ({ config }: StoredContainer): boolean => journals.has(config.keeper.journal);
+    const lives = ({ config }: StoredContainer): boolean => folders.has(config.keeper.folder);
     return { alive: all.filter(lives), dead: all.filter((record) => !lives(record)) };
   }
 

@@ -1,4 +1,4 @@
-import { readlink, symlink, unlink } from 'node:fs/promises';
+import { readdir, readlink, symlink, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { errnoOf, isAbsent, storeError } from './files.js';
@@ -48,11 +48,20 @@ export class Names {
     });
   }
 
+  /** Frees the names of the dead. */
+  async sweep(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      const holder = await this.holder(name);
+      if (holder === undefined || (await isAlive(this.#locker, holder.keeper))) continue;
+      await this.release(name, holder.id);
+    }
+  }
+
   async holder(name: string): Promise<Holder | undefined> {
     try {
       const text = await readlink(this.#path(name));
-      const [id = '', runtimeId = '', ...journal] = text.split(' ');
-      return { id, keeper: { runtimeId, journal: journal.join(' ') } };
+      const [id = '', runtimeId = '', ...folder] = text.split(' ');
+      return { id, keeper: { runtimeId, folder: folder.join(' ') } };
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
@@ -62,7 +71,7 @@ export class Names {
   async #link(name: string, { id, keeper }: Holder): Promise<boolean> {
     const path = this.#path(name);
     try {
-      await symlink(`${id} ${keeper.runtimeId} ${keeper.journal}`, path);
+      await symlink(`${id} ${keeper.runtimeId} ${keeper.folder}`, path);
       return true;
     } catch (error) {
       if (errnoOf(error) === 'EEXIST') return false;

@@ -23,6 +23,7 @@ export async function sweep({ store, remove }: SweepHost): Promise<void> {
     await remove(ContainerRecords.folderOf(config.id));
     await store.containers.names.release(config.name, config.id);
   }
+  await store.containers.names.sweep();
   for (const folder of ['layers', 'containers']) {
     for (const name of await readdir(store.path(folder))) {
       if (!name.startsWith(TEMPORARY)) continue;
