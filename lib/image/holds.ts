@@ -2,7 +2,6 @@ import { CaissonError } from '../errors/index.js';
 import type { FileLock } from '../native/types.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { Digest } from '../store/images.js';
-import { storeOf } from '../store/store-of.js';
 import { listImages } from './records.js';
 import type { ResolvedImage } from './resolved-image.js';
 
@@ -32,7 +31,7 @@ export async function hold(parts: RuntimeParts, id: Digest): Promise<ResolvedIma
 }
 
 async function take(parts: RuntimeParts, id: Digest): Promise<Hold> {
-  const store = storeOf(parts);
+  const store = parts.store;
   const record = (await listImages(store)).find((image) => image.id === id);
   if (record === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
   const { config, layers } = record;

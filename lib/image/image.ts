@@ -5,7 +5,6 @@ import type { Call } from '../runtime/call.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { partsOf } from '../runtime/runtime.js';
 import type { Digest } from '../store/images.js';
-import { storeOf } from '../store/store-of.js';
 import type { ImageConfig } from './config.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
@@ -96,7 +95,7 @@ export class Image {
     const { runtime, signal } = parseCall(options);
     throwIfAborted(signal);
     const parts = await partsOf(runtime, 'get an image');
-    return stored(parts, await findImage(storeOf(parts), reference));
+    return stored(parts, await findImage(parts.store, reference));
   }
 
   /** Oldest first. */
@@ -105,7 +104,7 @@ export class Image {
     throwIfAborted(signal);
     const parts = await partsOf(runtime, 'list images');
     const name = reference === undefined ? undefined : familiar(reference);
-    const images = await listImages(storeOf(parts));
+    const images = await listImages(parts.store);
     return images
       .filter(({ tags }) => name === undefined || tags.includes(name))
       .filter(({ config }) => labels.every((label) => hasLabel(config, label)))
@@ -147,7 +146,7 @@ export class Image {
   async tag(ref: string): Promise<void> {
     const { parts, record } = this.#stored('tag');
     const name = parseReference(checkName(ref, 'ref'));
-    this.#tags = Object.freeze(await tagImage(storeOf(parts), record.id, name));
+    this.#tags = Object.freeze(await tagImage(parts.store, record.id, name));
   }
 
   push(_ref: string, _options?: Call & { auth?: Auth }): Operation<Digest, never> {

@@ -7,7 +7,6 @@ import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { errnoOf, temporaryName } from '../store/files.js';
 import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
-import { storeOf } from '../store/store-of.js';
 import type { Store } from '../store/store.js';
 import { addImage, layerFolder, type ImageDocument, type ImageRecord } from './records.js';
 import { removeFolder } from './remove.js';
@@ -28,7 +27,7 @@ export async function importRootfs(
   parts: RuntimeParts,
   { dir, config, signal }: ImportRequest,
 ): Promise<ImageRecord> {
-  const store = storeOf(parts);
+  const store = parts.store;
   throwIfAborted(signal);
   const source = await checkSource(resolve(dir), store);
   const temporary = `layers/${temporaryName()}`;

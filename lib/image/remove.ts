@@ -6,8 +6,6 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { isAbsent, temporaryName } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
-import { storeOf } from '../store/store-of.js';
-import type { Store } from '../store/store.js';
 import { callsOf, dropHold, leaseName } from './holds.js';
 import { listImages, type ImageRecord } from './records.js';
 
@@ -28,7 +26,7 @@ export async function removeImage(
   id: Digest,
   { force }: { readonly force: boolean },
 ): Promise<void> {
-  const store = storeOf(parts);
+  const store = parts.store;
   const unused = await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     const index = await store.images.readIndex();
     const images = await listImages(store, index);
@@ -40,7 +38,7 @@ export async function removeImage(
     }
     await store.images.writeIndex(index.manifests.filter((one) => one.digest !== image.manifest));
     return await takeUnused(
-      store,
+      parts,
       images.filter((one) => one !== image),
     );
   });
@@ -50,7 +48,7 @@ export async function removeImage(
 
 /** Names of the containers that use it, and of other users as far as one can say who they are. */
 async function usersOf(parts: RuntimeParts, { id }: ImageRecord): Promise<readonly string[]> {
-  const store = storeOf(parts);
+  const store = parts.store;
   const { alive } = await store.containers.list();
   const by = alive.filter(({ config }) => config.image === id).map(({ config }) => config.name);
   const calls = await callsOf(parts, id);
@@ -65,7 +63,8 @@ async function usersOf(parts: RuntimeParts, { id }: ImageRecord): Promise<readon
  * Takes the layers that nobody refers to out of their places, so that none is ever there in part, and
  * returns where they are now. The caller holds IMAGES_LOCK exclusively; `images` are those that stay.
  */
-async function takeUnused(store: Store, images: readonly ImageRecord[]): Promise<string[]> {
+async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): Promise<string[]> {
+  const store = parts.store;
   const { alive, dead } = await store.containers.list();
   const used = new Set([
     ...images.flatMap(({ layers }) => layers),
@@ -84,6 +83,8 @@ async function takeUnused(store: Store, images: readonly ImageRecord[]): Promise
     } catch (error) {
       if (!isAbsent(error)) throw error;
     }
+    // Nothing is there now; the supervisor forgets what it had prepared of it.
+    await removeFolder(parts, layer);
   }
   await store.images.removeBlobsExcept(
     new Set(images.flatMap(({ id, manifest }) => [id, manifest])),
@@ -94,7 +95,7 @@ async function takeUnused(store: Store, images: readonly ImageRecord[]): Promise
 /** Removes nameless images that nobody uses, and layers that a removal left. */
 export async function pruneImages(parts: RuntimeParts): Promise<Digest[]> {
   const removed: Digest[] = [];
-  for (const { id, tags } of await listImages(storeOf(parts))) {
+  for (const { id, tags } of await listImages(parts.store)) {
     if (tags.length > 0) continue;
     try {
       await removeImage(parts, id, { force: false });

@@ -1,7 +1,6 @@
 import { checkName, invalid } from '../errors/arguments.js';
 import { throwIfAborted } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { storeOf } from '../store/store-of.js';
 import { hold } from './holds.js';
 import type { HostCache } from './host-image.js';
 import { Image, sourceOf } from './image.js';
@@ -24,13 +23,13 @@ export async function resolveImage(
   throwIfAborted(signal);
   if (!(image instanceof Image)) {
     const reference = checkName(image, 'image');
-    const { id } = await findImage(storeOf(parts), reference);
+    const { id } = await findImage(parts.store, reference);
     return await hold(parts, id);
   }
   const source = sourceOf(image);
   if (source.kind === 'host') {
     const cache = parts.slot<HostCache>(HOST_CACHE, () => new Map());
-    return await source.host.resolve(storeOf(parts), cache);
+    return await source.host.resolve(parts.store, cache);
   }
   if (source.parts.root !== parts.root) {
     throw invalid('image', `belongs to the store ${source.parts.root}, not to ${parts.root}`);
