@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <string>
+#include <vector>
 
 // A test program is a list of named functions; a failed check ends the program with the place.
 namespace caisson::test {
