@@ -97,6 +97,10 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
     const error = commandError(failed, name, command, context.searched ?? '', cause);
     if (error !== undefined) return error;
   }
+  const unmapped = unmappedId(failed, name, context);
+  if (unmapped !== undefined) {
+    return new CaissonError('ERR_UNSUPPORTED', unmapped, { cause });
+  }
   if (ABOUT_USERS.has(failed.step) && (name === 'ENOENT' || name === 'EINVAL')) {
     const details = {
       user: context.user ?? '',
@@ -125,6 +129,23 @@ export function kernelFailure(failed: Failed, path: string | undefined): KernelF
     ...(path === undefined ? {} : { path }),
     ...(failed.detail === undefined || failed.detail === path ? {} : { detail: failed.detail }),
   };
+}
+
+/** In a user namespace with one id, nobody but root can be, and setgroups(2) is shut. */
+function unmappedId(
+  failed: Failed,
+  errno: string,
+  context: FailureContext,
+): { what: string; since: string; reason: string } | undefined {
+  const since = 'version 0.2';
+  const reason = 'an ordinary user without subordinate ids has root (0) and nobody else inside';
+  if (failed.step === 'credentials' && errno === 'EINVAL') {
+    return { what: `user ${JSON.stringify(context.user ?? '')}`, since, reason };
+  }
+  if (failed.step === 'groups' && (errno === 'EPERM' || errno === 'EINVAL')) {
+    return { what: `groupAdd ${JSON.stringify(failed.detail ?? '')}`, since, reason };
+  }
+  return undefined;
 }
 
 function commandError(

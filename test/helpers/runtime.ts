@@ -1,0 +1,59 @@
+import { afterEach, beforeEach } from 'vitest';
+
+import { Container, Image, Runtime } from '../../lib/index.js';
+import type { ContainerOptions, RuntimeOptions } from '../../lib/index.js';
+import { checkLeaks } from './leak.js';
+import { tempStore, type TempStore } from './temp.js';
+
+export const rootless = process.getuid?.() !== 0;
+
+/** What each test of a file finds: a Runtime on a store of its own. */
+export interface TestRuntime {
+  readonly runtime: Runtime;
+  readonly store: TempStore;
+  /** This machine's own programs. */
+  readonly image: Image;
+  /** A container that only sleeps, for others to be run in. */
+  sleeper(options?: Partial<ContainerOptions>): Promise<Container>;
+}
+
+/**
+ * Opened before and closed after each test, with the leak check around both: what a living Runtime keeps
+ * prepared for later is no leak, what is there after it is one.
+ */
+export function testRuntime(options: Partial<RuntimeOptions> = {}): TestRuntime {
+  let runtime: Runtime;
+  let store: TempStore;
+  const image = Image.host();
+  checkLeaks();
+  beforeEach(async () => {
+    store = await tempStore();
+    runtime = await Runtime.open({ ...store.options, ...options });
+  });
+  afterEach(async () => {
+    await runtime.close();
+    await store.remove();
+  });
+  return {
+    get runtime() {
+      return runtime;
+    },
+    get store() {
+      return store;
+    },
+    image,
+    async sleeper(more) {
+      return await Container.start({ image, argv: ['sleep', 'infinity'], runtime, ...more });
+    },
+  };
+}
+
+/** What a call rejects with; a call that resolves is a failure. */
+export async function rejection(call: Promise<unknown>): Promise<unknown> {
+  try {
+    await call;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it resolved');
+}
