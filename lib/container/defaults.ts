@@ -22,35 +22,25 @@ const SHM = mount('/dev/shm', 'tmpfs', 'nosuid', 'noexec', 'nodev', 'mode=1777',
 const MQUEUE = mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev');
 const SYS = mount('/sys', 'sysfs', 'nosuid', 'noexec', 'nodev', 'ro');
 const CGROUP = mount('/sys/fs/cgroup', 'cgroup', 'nosuid', 'noexec', 'nodev', 'ro');
-/** A user namespace may mount sysfs only for a network namespace of its own. */
-const HOST_SYS: OciMount = Object.freeze({
-  destination: '/sys',
-  type: 'bind',
-  source: '/sys',
-  options: Object.freeze(['rbind', 'rro', 'nosuid', 'noexec', 'nodev']),
-});
-
 export interface MountChoice {
   readonly rootless: boolean;
   readonly cgroups: boolean;
-  readonly ownNetwork: boolean;
 }
 
 const chosen = new Map<string, readonly OciMount[]>();
 
-export function defaultMounts({ rootless, cgroups, ownNetwork }: MountChoice): readonly OciMount[] {
-  const key = `${rootless} ${cgroups} ${ownNetwork}`;
+export function defaultMounts({ rootless, cgroups }: MountChoice): readonly OciMount[] {
+  const key = `${rootless} ${cgroups}`;
   let mounts = chosen.get(key);
   if (mounts === undefined) {
-    const hostSys = rootless && !ownNetwork;
     mounts = Object.freeze([
       PROC,
       DEV,
-      hostSys ? HOST_SYS : SYS,
+      SYS,
       rootless ? PTS_ONE_ID : PTS,
       SHM,
       MQUEUE,
-      ...(cgroups && !hostSys ? [CGROUP] : []),
+      ...(cgroups ? [CGROUP] : []),
     ]);
     chosen.set(key, mounts);
   }

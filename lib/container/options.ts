@@ -86,7 +86,7 @@ export interface ContainerOptions extends Call {
   hostname?: string;
   labels?: Labels;
   mounts?: Mount[];
-  /** @defaultValue `'none'`: a network namespace of its own with nothing but loopback */
+  /** @defaultValue `'none'`: a network namespace of its own with nothing but loopback. `'host'` needs root */
   networks?:
     (Network | NetworkAttachmentOptions)[] | 'none' | 'bridge' | 'host' | `container:${string}`;
   publish?: PublishSpec[];

@@ -1,4 +1,4 @@
-import { invalid } from '../errors/arguments.js';
+import { invalid, notYet } from '../errors/arguments.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
 import {
   capabilitySet,
@@ -63,6 +63,10 @@ export function planContainer(
 ): Plan {
   const { process, security } = request;
   const ownNetwork = request.network === 'none';
+  if (!ownNetwork && host.rootless) {
+    // Its supervisor has left the machine's network namespace: what it would share is not that.
+    throw notYet("networks: 'host' as an ordinary user");
+  }
   const hostname = request.hostname ?? (ownNetwork ? id.slice(0, 12) : host.hostname);
   const args = planArgs(request, image);
   const env = planEnv(hostname, image.config.Env ?? [], process.env);
@@ -85,7 +89,7 @@ export function planContainer(
         rlimits: planRlimits(security, host),
         noNewPrivileges: security.noNewPrivileges,
       },
-      mounts: planMounts({ rootless, cgroups, ownNetwork }, image.mounts, request.mounts),
+      mounts: planMounts({ rootless, cgroups }, image.mounts, request.mounts),
       linux: {
         namespaces: ownNetwork ? NAMESPACES : HOST_NETWORK_NAMESPACES,
         maskedPaths: security.maskedPaths ?? MASKED_PATHS,
