@@ -207,7 +207,6 @@ describe('rootless', () => {
       expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
     );
   });
-  });
 });
 
 describe('network', () => {
