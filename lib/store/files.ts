@@ -108,12 +108,19 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** Makes a folder (0700) and what is missing above it; one that exists is fine. */
+/**
+ * Makes a folder (0700) and what is missing above it; one that exists is fine. Step by step: Node's own
+ * `recursive` says ENOENT where the file system is read-only.
+ */
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await mkdir(path, { mode: 0o700 });
   } catch (error) {
-    throw storeError(error, path);
+    const errno = errnoOf(error);
+    if (errno === 'EEXIST') return;
+    if (errno !== 'ENOENT' || dirname(path) === path) throw storeError(error, path);
+    await makeFolder(dirname(path));
+    await makeFolder(path);
   }
 }
 

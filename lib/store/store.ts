@@ -15,6 +15,7 @@ import { Leases } from './leases.js';
 import { Locks, type Locker } from './locks.js';
 import { makeLayer, SKELETON } from './skeleton.js';
 import type { StoreTrial } from './suitability.js';
+import { nativeTrial } from './trial.js';
 
 export interface StoreOptions {
   /** Absolute path of a store that `openStore` has accepted. */
@@ -76,7 +77,11 @@ export class Store {
  * @throws {@link CaissonError} `ERR_STORE_MODE` when it was made by another user or mode,
  * `ERR_STORE_UNUSABLE` when its file system (or what lies there) does not do, `ERR_STORE_FULL`.
  */
-export async function openStore(root: string, mode: StoreMode, trial?: StoreTrial): Promise<void> {
+export async function openStore(
+  root: string,
+  mode: StoreMode,
+  trial: StoreTrial = nativeTrial(mode),
+): Promise<void> {
   const request = { root, mode, trial };
   try {
     if ((await readIdentity(request)) === 'new') await makeStore(request);
