@@ -1,0 +1,40 @@
+#!/bin/sh
+# The C++ tests by hand, without cmake: compiles and runs them plain and with sanitizers.
+#
+#   test/native/run.sh [NAME…]          programs of test/native/launch/, all or those named
+#   test/native/run.sh fuzz [SECONDS]   the plan's parser under libFuzzer (clang-19), from the corpus
+set -eu
+cd "$(dirname "$0")/../.."
+build=build/native-tests
+flags='-std=c++23 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wall -Wextra -Wconversion -Iaddon -Itest/native'
+
+if [ "${1:-}" = fuzz ]; then
+  mkdir -p "$build/corpus"
+  # shellcheck disable=SC2086
+  ${FUZZ_CXX:-clang++-19} $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+    test/native/fuzz/parse_fuzz.cc addon/plan/*.cc -o "$build/parse_fuzz"
+  exec "$build/parse_fuzz" -max_total_time="${2:-60}" -timeout=10 -print_final_stats=1 \
+    "$build/corpus" test/native/fuzz/corpus
+fi
+
+names=${*:-$(cd test/native/launch && echo *_test.cc | sed 's/\.cc//g')}
+status=0
+for kind in plain sanitized; do
+  mkdir -p "$build/$kind"
+  options=-O2
+  [ $kind = plain ] || options='-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+  for source in addon/child/*.cc addon/launch/*.cc addon/plan/*.cc; do
+    object=$build/$kind/$(echo "$source" | tr / _).o
+    [ -e "$object" ] && [ -z "$(find "$source" addon/*/*.h -newer "$object")" ] && continue
+    echo "${CXX:-c++} $flags $options -c $source -o $object"
+  done | xargs -r -P2 -I{} sh -c '{}'
+  rm -f "$build/$kind/library.a"
+  ar rcs "$build/$kind/library.a" "$build/$kind"/addon_*.o
+  for name in $names; do
+    # shellcheck disable=SC2086
+    ${CXX:-c++} $flags $options "test/native/launch/$name.cc" "$build/$kind/library.a" -o "$build/$kind/$name"
+    printf '== %s (%s)\n' "$name" "$kind"
+    "$build/$kind/$name" || { [ $? -eq 77 ] || status=1; }
+  done
+done
+exit $status
