@@ -58,6 +58,7 @@ export async function spawnIn(
           pipes.destroy();
           reject(signal === undefined ? new Error('it ended unseen') : abortError(signal, told));
         }
+        pipes.processEnded();
         tellEnd(told);
       },
       failed(error) {

@@ -5,50 +5,49 @@ import type { Binding } from '../native/types.js';
 import type { Supervisor } from '../runtime/supervisor.js';
 import type { ExitInfo } from './exit-info.js';
 import type { Process } from './process.js';
+import { PipeReader } from './pipe-reader.js';
 import { parseSignal, SIGKILL } from './signals.js';
 
 /** Our ends of a process's three pipes, and the ends to send away. */
 export interface Pipes {
   readonly stdin: Socket | null;
-  readonly stdout: Socket;
-  readonly stderr: Socket;
+  readonly stdout: PipeReader;
+  readonly stderr: PipeReader;
   readonly remote: readonly number[];
+  /** The process has ended: nobody takes input any more, and what it wrote is all there will be. */
+  processEnded(): void;
+  /** Nobody will look at them. */
   destroy(): void;
 }
 
 export function openPipes(binding: Binding, input: 'pipe' | 'ignore'): Pipes {
-  const stdin = input === 'pipe' ? binding.pipe('toChild') : undefined;
-  const stdout = binding.pipe('fromChild');
-  const stderr = binding.pipe('fromChild');
-  const sockets = {
-    stdin: stdin === undefined ? null : writer(stdin.local),
-    stdout: reader(stdout.local),
-    stderr: reader(stderr.local),
-  };
+  const toStdin = input === 'pipe' ? binding.pipe('toChild') : undefined;
+  const fromStdout = binding.pipe('fromChild');
+  const fromStderr = binding.pipe('fromChild');
+  const stdin =
+    toStdin === undefined
+      ? null
+      : new Socket({ fd: toStdin.local, readable: false, writable: true });
+  const stdout = new PipeReader(fromStdout.local);
+  const stderr = new PipeReader(fromStderr.local);
+  const remote = [fromStdout.remote, fromStderr.remote];
+  if (toStdin !== undefined) remote.unshift(toStdin.remote);
   return {
-    ...sockets,
-    remote: [...(stdin === undefined ? [] : [stdin.remote]), stdout.remote, stderr.remote],
+    stdin,
+    stdout,
+    stderr,
+    remote,
+    processEnded() {
+      stdin?.destroy();
+      stdout.processEnded();
+      stderr.processEnded();
+    },
     destroy() {
-      for (const socket of Object.values(sockets)) socket?.destroy();
+      stdin?.destroy();
+      stdout.destroy();
+      stderr.destroy();
     },
   };
-}
-
-function writer(fd: number): Socket {
-  return new Socket({ fd, readable: false, writable: true });
-}
-
-/** Keeps the program alive only while somebody reads it. */
-function reader(fd: number): Socket {
-  const socket = new Socket({ fd, readable: true, writable: false });
-  socket.unref();
-  const awaken = (event: string | symbol): void => {
-    if (event !== 'data' && event !== 'readable') return;
-    socket.ref();
-    socket.off('newListener', awaken);
-  };
-  socket.on('newListener', awaken);
-  return socket;
 }
 
 interface SpawnedParts {

@@ -68,7 +68,7 @@ describe('abortError', () => {
   test('throwIfAborted throws it, or nothing', () => {
     expect(() => {
       throwIfAborted(AbortSignal.abort('why'));
-    }).toThrowError(expect.objectContaining({ name: 'AbortError', cause: 'why' }));
+    }).toThrow(expect.objectContaining({ name: 'AbortError', cause: 'why' }));
     throwIfAborted(undefined);
     throwIfAborted(new AbortController().signal);
   });
