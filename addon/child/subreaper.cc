@@ -99,15 +99,17 @@ void KillDescendants(int proc, pid_t main_pid, Ending& ending) noexcept {
 
 void StayAsSubreaper(Context& context, pid_t main_pid) noexcept {
   LetGo(context);
-  const sys::SignalSet awaited = Only(SIGTERM) | Only(SIGCHLD);
+  const sys::SignalSet awaited = ~sys::SignalSet{0};
   Ending ending;
   for (;;) {
     // All signals are blocked since before the clone, so none is missed.
     const long signal = syscall(SYS_rt_sigtimedwait, &awaited, nullptr, nullptr, sizeof awaited);
-    if (signal == SIGTERM) {
+    if (signal == kKillTreeSignal) {
       KillDescendants(context.proc, main_pid, ending);
       EndLike(ending);
     }
+    // It is our child and we have not waited for it yet, so the pid is still its own.
+    if (signal > 0 && signal != SIGCHLD) (void)kill(main_pid, static_cast<int>(signal));
     siginfo_t info;
     while (WaitAny(&info, WNOHANG) == 0 && info.si_pid != 0) Note(info, main_pid, ending);
     if (ending.known) EndLike(ending);

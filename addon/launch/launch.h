@@ -90,12 +90,13 @@ struct Started {
 // is the caller's parent when `parent` is kSupervisor (CLONE_PARENT), else the caller.
 enum class Parent { kCaller, kSupervisor };
 
+// The caller's signal dispositions must not change after its first Launch or Join.
 [[nodiscard]] Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepared,
                                      const Cgroup& cgroup, const int stdio[3], Parent parent,
                                      std::string* kernel_log);
 
 // `init` is a pidfd of the container's pid 1. With no cgroup the process is put under a subreaper
-// that kills its descendants when asked (SIGTERM to the returned pid).
+// that kills its descendants when asked (kKillTreeSignal to the returned pid).
 [[nodiscard]] Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd,
                                    const Cgroup* cgroup, const int stdio[3], Parent parent);
 

@@ -114,6 +114,10 @@ struct LaunchPlan {
   ProcessPlan process;
 };
 
+// What an exec without a cgroup of its own is asked with to kill its whole tree: a signal to its
+// subreaper, which passes every other one on. SIGRTMAX, which no program sends to another's.
+constexpr int kKillTreeSignal = 64;
+
 struct ExecPlan {
   uint32_t container = 0;  // id of the running Launch
   uint64_t timeout_ms = 0;

@@ -44,7 +44,7 @@ void Tasks::OnTimeout(uint32_t id) {
 }
 
 // The whole tree. A container: its pid namespace goes with pid 1. An exec: its own cgroup, by a hand;
-// without one it is a subreaper, which kills its descendants on SIGTERM.
+// without one it is a subreaper, which kills its descendants when asked.
 void Tasks::SendKill(Task* task) {
   task->kill_wanted = true;
   if (!task->pidfd) return;  // OnCloned comes back to it.
@@ -53,7 +53,7 @@ void Tasks::SendKill(Task* task) {
     return;
   }
   if (task->group.empty()) {
-    (void)sys::PidfdSendSignal(task->pidfd.get(), SIGTERM);
+    (void)sys::PidfdSendSignal(task->pidfd.get(), kKillTreeSignal);
     return;
   }
   Job job;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { abortError, throwIfAborted } from '../errors/index.js';
-import { StdioKind, Type } from '../native/protocol.js';
+import { CgroupMode, StdioKind, Type } from '../native/protocol.js';
 import { parseSpawn } from './collect-request.js';
 import { encodeExec } from './encode.js';
 import { askedOf, runningIn } from './exec.js';
@@ -19,7 +20,8 @@ export async function spawnIn(
   throwIfAborted(signal);
   const run = runningIn(core, 'spawn in');
   const asked = askedOf(core, request);
-  const { supervisor, binding } = core.parts;
+  const { parts } = core;
+  const { supervisor, binding } = parts;
   const pipes = openPipes(binding, request.stdin);
   const stdin = pipes.stdin === null ? StdioKind.null : StdioKind.descriptor;
   const body = encodeExec(run.target, core.plan, asked, {
@@ -44,7 +46,8 @@ export async function spawnIn(
           kill(); // it came too late to be seen before the exec
           return;
         }
-        const process = new SpawnedProcess(supervisor, { id, pid, target, exited, pipes });
+        const own = parts.cgroupMode === CgroupMode.none ? firstChildOf(pid) : pid;
+        const process = new SpawnedProcess(supervisor, { id, pid: own, target, exited, pipes });
         core.processes.set(id, process);
         handedOut = true;
         resolve(process);
@@ -70,4 +73,18 @@ export async function spawnIn(
     signal?.addEventListener('abort', kill, { once: true });
   });
   return await supervisor.keepAlive(started);
+}
+
+/**
+ * Where there is no cgroup to find its tree by, a process has a subreaper above it, which is what the
+ * supervisor holds. That has one child when it starts.
+ */
+function firstChildOf(pid: number): number {
+  if (pid <= 0) return pid;
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return Number.parseInt(children, 10) || -1;
+  } catch {
+    return -1; // it has ended meanwhile
+  }
 }

@@ -68,6 +68,21 @@ void ForwardsHowItEnded() {
   });
 }
 
+void PassesSignalsOn() {
+  WhileSleeping([](const launch::Started& container) {
+    const auto body = box->ExecBody(
+        {"sh", "-c", "trap 'exit 5' USR1; echo up >/tmp/up; while :; do sleep 0.02; done"});
+    const auto outcome = JoinTo(container, body, [&container](const launch::Started& exec) {
+      for (int look = 0; look < 200; ++look) {
+        if (JoinTo(container, box->ExecBody({"cat", "/tmp/up"})).out == "up\n") break;
+        usleep(10'000);
+      }
+      CHECK_OK(syscall(424, exec.pidfd.get(), SIGUSR1, nullptr, 0));
+    });
+    CHECK_EQ(outcome.code, 5);
+  });
+}
+
 void KillsEveryDescendant() {
   WhileSleeping([](const launch::Started& container) {
     // Daemons of the double-fork kind, which nobody but a subreaper finds again.
@@ -82,7 +97,7 @@ void KillsEveryDescendant() {
         if (atoi(count.out.c_str()) >= 4) break;
         usleep(10'000);
       }
-      CHECK_OK(syscall(424, exec.pidfd.get(), SIGTERM, nullptr, 0));
+      CHECK_OK(syscall(424, exec.pidfd.get(), kKillTreeSignal, nullptr, 0));
     });
     CHECK_EQ(outcome.signal, SIGKILL);
     CHECK_EQ(outcome.out, "up\n");
@@ -142,6 +157,7 @@ void All(Sandbox& sandbox) {
   RUN(JoinsEveryNamespace);
   RUN(IsWhoTheImageSays);
   RUN(ForwardsHowItEnded);
+  RUN(PassesSignalsOn);
   RUN(KillsEveryDescendant);
   RUN(LeavesTheContainerAloneWhenItEnds);
   RUN(SaysWhatFailed);
