@@ -102,15 +102,14 @@ constexpr ChildStep kJoinSteps[] = {
 
 // Handlers are the parent's code and ignored signals its taste: neither is the container's. All
 // signals are still blocked; Execute() unblocks them.
-void ResetSignals() noexcept {
+void ResetSignals(const Context& context) noexcept {
   for (int signal = 1; signal <= 64; ++signal) {
-    // SIGKILL and SIGSTOP cannot be set: EINVAL, and nothing to do.
-    (void)sys::SetSignalDefault(signal);
+    if ((context.changed_signals >> (signal - 1) & 1) != 0) (void)sys::SetSignalDefault(signal);
   }
 }
 
 [[noreturn]] void Run(Context& context, const ChildStep* steps, int count) noexcept {
-  ResetSignals();
+  ResetSignals(context);
   (void)umask(0);  // modes are what the steps say; Execute() sets the plan's
   Failure failure;
   for (int position = 0; position < count; ++position) {

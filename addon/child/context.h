@@ -30,6 +30,8 @@ struct Context {
   const char* cover = nullptr;
   List<const char*> cgroup1_names;   // v1 hierarchies for a kCgroup mount
   bool cgroup2 = true;               // there is a v2 hierarchy for a kCgroup mount
+  uint64_t changed_signals = 0;      // whose disposition is not the default
+  uint64_t known_capabilities = 0;   // of this kernel
   bool raise_loopback = false;       // the network namespace was made by this clone
   bool rootless = false;
   bool die_with_parent = false;
@@ -42,7 +44,6 @@ struct Context {
   Step step = Step::kNone;  // a step may say more precisely what failed
   uint32_t index = 0;       // which item of the plan
   bool workdir_pending = false;
-  uint64_t known_capabilities = 0;  // of this kernel
   UserIds ids;
   char home_variable[PATH_MAX + 8] = {};  // "HOME=…", where envp's free slot points
 };

@@ -36,15 +36,10 @@ int FindUser(Context& context) noexcept {
 }
 
 int DropBoundingSet(Context& context) noexcept {
+  const uint64_t unwanted = context.known_capabilities & ~context.process->caps.bounding;
   for (unsigned capability = 0; capability < 64; ++capability) {
-    const int held = sys::Prctl(PR_CAPBSET_READ, capability);
-    if (held < 0) break;  // EINVAL: the kernel knows no more
-    const uint64_t bit = uint64_t{1} << capability;
-    context.known_capabilities |= bit;
-    if (held == 1 && (context.process->caps.bounding & bit) == 0 &&
-        sys::Prctl(PR_CAPBSET_DROP, capability) != 0) {
-      return errno;
-    }
+    if ((unwanted >> capability & 1) == 0) continue;
+    if (sys::Prctl(PR_CAPBSET_DROP, capability) != 0) return errno;
   }
   // Or setresuid() would take the permitted set with it; execve() clears this again.
   return sys::Prctl(PR_SET_KEEPCAPS, 1) == 0 ? 0 : errno;

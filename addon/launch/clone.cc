@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "sys/credentials.h"
 #include "sys/process.h"
 
 namespace caisson::launch {
@@ -43,6 +44,15 @@ Result<UniqueFd> OpenProcs(int folder, uint32_t index) {
 bool RefusesIntoCgroup(int error) noexcept {
   return error == EPERM || error == ENOSYS || error == EOPNOTSUPP || error == EINVAL ||
          error == E2BIG || error == EACCES;
+}
+
+uint64_t KnownCapabilities() noexcept {
+  uint64_t known = 0;
+  for (unsigned capability = 0; capability < 64; ++capability) {
+    if (sys::Prctl(PR_CAPBSET_READ, capability) < 0) break;  // EINVAL: the kernel knows no more
+    known |= uint64_t{1} << capability;
+  }
+  return known;
 }
 
 UniqueFd MountNamespaceOf(const Host& host, int pidfd, pid_t pid) {
@@ -86,6 +96,12 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
   context.report = report->write_end.get();
   context.gate = gate.read_end.get();
   context.rootless = host.rootless;
+  // Asked once: a hand sets its signals up before its first call, and a hundred system calls for
+  // every child would be a fiftieth of a start.
+  static const sys::SignalSet changed_signals = sys::ChangedSignals();
+  static const uint64_t known_capabilities = KnownCapabilities();
+  context.changed_signals = changed_signals;
+  context.known_capabilities = known_capabilities;
   context.die_with_parent = parent == Parent::kCaller;
   std::vector<int> procs;
 

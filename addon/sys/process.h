@@ -62,10 +62,24 @@ constexpr SignalSet kAllSignals = ~SignalSet{0};
 inline int SetSignalMask(SignalSet set, SignalSet* old) noexcept {
   return static_cast<int>(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, old, sizeof set));
 }
-// `handler`: 0 is SIG_DFL, 1 is SIG_IGN. All zero, it has the same layout on every architecture.
+// An action all of whose words are zero is SIG_DFL on every architecture.
+struct SignalAction {
+  uint64_t words[4] = {};
+};
 inline int SetSignalDefault(int signal) noexcept {
-  const uint64_t action[4] = {};
-  return static_cast<int>(syscall(SYS_rt_sigaction, signal, action, nullptr, sizeof(SignalSet)));
+  const SignalAction action;
+  return static_cast<int>(syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof(SignalSet)));
+}
+// The signals whose disposition is another than SIG_DFL: ignored ones and those with a handler.
+inline SignalSet ChangedSignals() noexcept {
+  SignalSet changed = 0;
+  for (int signal = 1; signal <= 64; ++signal) {
+    SignalAction action;
+    const long got = syscall(SYS_rt_sigaction, signal, nullptr, &action, sizeof(SignalSet));
+    // The first word is the handler everywhere but on MIPS, whose first word are the flags.
+    if (got == 0 && action.words[0] != 0) changed |= SignalSet{1} << (signal - 1);
+  }
+  return changed;
 }
 
 }  // namespace caisson::sys

@@ -326,6 +326,9 @@ inline int InBothModes(void (*tests)(Sandbox&)) {
         WriteText("/proc/self/uid_map", root ? "0 12345 1" : "0 " + std::to_string(getuid()) + " 1");
         WriteText("/proc/self/gid_map", root ? "0 12345 1" : "0 " + std::to_string(getgid()) + " 1");
       }
+      // Neither is to reach a container.
+      CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);
+      CHECK(signal(SIGHUP, [](int) {}) != SIG_ERR);
       printf("-- %s\n", rootless ? "rootless" : "root");
       fflush(stdout);
       // As the supervisor: in a pid namespace of one's own, which one may come back to.
