@@ -63,7 +63,7 @@ void Collect::OnIn(uint32_t) noexcept {
       data == nullptr || size <= written_) {
     return EndInput();
   }
-  constexpr size_t kMostAtOnce = 512 * 1024;
+  constexpr size_t kMostAtOnce = 256 * 1024;
   size_t count = size - written_;
   if (count > kMostAtOnce) count = kMostAtOnce;
   const ssize_t wrote = WritePipe(in_.get(), static_cast<uint8_t*>(data) + written_, count);

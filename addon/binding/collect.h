@@ -47,7 +47,7 @@ class Collect {
   [[nodiscard]] napi_value Snapshot() const noexcept;
 
  private:
-  static constexpr int kReadsAtOnce = 8;  // of 64 KiB
+  static constexpr int kReadsAtOnce = 4;  // of 64 KiB
 
   void OnOut(uint32_t) noexcept { Drain(out_, watch_out_); }
   void OnErr(uint32_t) noexcept { Drain(err_, watch_err_); }

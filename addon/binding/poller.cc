@@ -10,7 +10,7 @@ namespace caisson::binding {
 
 namespace {
 
-constexpr int64_t kTurnNs = 1'000'000;
+constexpr int64_t kTurnNs = 500'000;
 
 int64_t NowNs() noexcept {
   timespec now{};

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 /** The repository's root folder. */
 export const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
+/** Whether the native files under test are those of `npm run test:native -- --sanitize`: slower. */
+export const SANITIZED = process.env['CAISSON_NATIVE_DIR']?.includes('asan') === true;
+
 /** Where a built native file lies, looked for where the loader looks; null when it is not built. */
 export function nativeFile(
   name: 'caisson.node' | 'caisson-supervisor' | 'caisson-fake-supervisor',

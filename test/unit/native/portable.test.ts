@@ -4,12 +4,11 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
-import { nativeFile } from '../../helpers/native.js';
+import { nativeFile, SANITIZED } from '../../helpers/native.js';
 import { missing, needs } from '../../helpers/needs.js';
 import { tempFolder } from '../../helpers/temp.js';
 
 const { describe, test } = needs('binding', 'compiler');
-const sanitized = process.env['CAISSON_NATIVE_DIR']?.includes('asan') === true;
 
 function readelf(...args: string[]): string {
   return execFileSync('readelf', ['--wide', ...args], { encoding: 'utf8' });
@@ -32,7 +31,7 @@ const FROM_LIBC = `abort calloc clock_gettime clone close dup2 epoll_create1 epo
   /\s+/,
 );
 
-describe.skipIf(sanitized)('caisson.node', () => {
+describe.skipIf(SANITIZED)('caisson.node', () => {
   const addon = nativeFile('caisson.node')!;
 
   test('needs no library and no version of any', () => {
@@ -80,7 +79,7 @@ describe.skipIf(sanitized)('caisson.node', () => {
 
 const supervisor = nativeFile('caisson-supervisor');
 
-describe.skipIf(sanitized || supervisor === null)('caisson-supervisor', () => {
+describe.skipIf(SANITIZED || supervisor === null)('caisson-supervisor', () => {
   test('is one static file that any Linux runs', () => {
     expect(readelf('--segments', supervisor!)).not.toContain('INTERP');
     expect(readelf('--dynamic', supervisor!)).not.toContain('(NEEDED)');
