@@ -1,8 +1,8 @@
-import { Readable, type Writable } from 'node:stream';
+import { stat } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
 import { notYet } from '../errors/arguments.js';
 import type { ExitInfo } from './exit-info.js';
-import { LogFollower } from './log-follower.js';
-import type { LogRecord } from './log-records.js';
+import { LogStream } from './log-stream.js';
 import type { Process } from './process.js';
 import type { Run } from './run-record.js';
 import { assertCan } from './state.js';
@@ -17,10 +17,13 @@ export async function attachTo(core: Supervised): Promise<Process> {
   const run = core.lastRun;
   if (run === undefined) throw new Error('a running container has a run');
   const path = parts.store.path('containers', core.id, 'log');
-  const { files } = plan.log;
-  const open = async (stream: LogRecord['stream']): Promise<LogStream> =>
-    new LogStream(await LogFollower.open(path, files, run.exited), stream);
-  return new AttachedProcess(core, run, await open('stdout'), await open('stderr'));
+  const source = { path, files: plan.log.files, at: await stat(path), end: run.exited };
+  return new AttachedProcess(
+    core,
+    run,
+    new LogStream(source, 'stdout'),
+    new LogStream(source, 'stderr'),
+  );
 }
 
 class AttachedProcess implements Process {
@@ -65,57 +68,5 @@ class AttachedProcess implements Process {
     this.stdout.destroy();
     this.stderr.destroy();
     return Promise.resolve();
-  }
-}
-
-/** One of the two outputs. Each follows the log by itself: a reader that stops holds up nobody else. */
-class LogStream extends Readable {
-  readonly #follower: LogFollower;
-  readonly #stream: LogRecord['stream'];
-  #reading = false;
-
-  constructor(follower: LogFollower, stream: LogRecord['stream']) {
-    super();
-    this.#follower = follower;
-    this.#stream = stream;
-  }
-
-  override _read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    this.#fill().then(
-      () => (this.#reading = false),
-      (error: unknown) => this.destroy(error as Error),
-    );
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#follower.close().then(
-      () => {
-        done(error);
-      },
-      () => {
-        done(error); // what it was destroyed for counts
-      },
-    );
-  }
-
-  async #fill(): Promise<void> {
-    for (;;) {
-      const records = await this.#follower.next();
-      if (this.destroyed) return;
-      if (records === null) {
-        this.push(null);
-        return;
-      }
-      let more = true;
-      let some = false;
-      for (const { stream, data } of records) {
-        if (stream !== this.#stream) continue;
-        some = true;
-        more = this.push(data);
-      }
-      if (some && !more) return;
-    }
   }
 }

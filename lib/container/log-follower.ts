@@ -25,7 +25,7 @@ export class LogFollower {
   #closed = false;
   #reading: Promise<unknown> = Promise.resolve();
 
-  constructor(path: string, files: number, watcher: FSWatcher, file: FileHandle, at: At) {
+  constructor(path: string, files: number, watcher: FSWatcher, file: FileHandle, at: LogPlace) {
     this.#path = path;
     this.#files = files;
     this.#watcher = watcher;
@@ -41,19 +41,21 @@ export class LogFollower {
     });
   }
 
-  /** `end`: when it settles no more will be written; the last bytes are there before. */
-  static async open(path: string, files: number, end: Promise<unknown>): Promise<LogFollower> {
+  /** Follows from `at`; null when the log is gone. */
+  static async open({ path, files, at, end }: LogSource): Promise<LogFollower | null> {
     // Watched before it is looked at, so that nothing falls between the two.
-    const watcher = watch(dirname(path), { persistent: false });
+    let watcher: FSWatcher | undefined;
     try {
-      const file = await open(path, 'r');
-      const follower = new LogFollower(path, files, watcher, file, await file.stat());
+      watcher = watch(dirname(path), { persistent: false });
+      const { file, start } = await openAt(path, files, at);
+      const follower = new LogFollower(path, files, watcher, file, start);
       void end.then(() => {
         follower.#finish();
       });
       return follower;
     } catch (error) {
-      watcher.close();
+      watcher?.close();
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw error;
     }
   }
@@ -136,10 +138,8 @@ export class LogFollower {
 
   /** Path of the file after the open one: files are numbered from the newest. */
   async #following(): Promise<string | undefined> {
-    const paths = [this.#path];
-    for (let i = 1; i < this.#files; i++) paths.push(`${this.#path}.${i}`);
     let newer: string | undefined;
-    for (const path of paths) {
+    for (const path of pathsOf(this.#path, this.#files)) {
       const found = await stat(path).catch(() => undefined);
       if (found?.ino === this.#inode) return newer;
       if (found !== undefined) newer = path;
@@ -148,7 +148,43 @@ export class LogFollower {
   }
 }
 
-interface At {
+/** A place in a log: in which file (the names change), and how far. */
+export interface LogPlace {
   readonly ino: number;
   readonly size: number;
+}
+
+export interface LogSource {
+  readonly path: string;
+  /** How many files are kept. */
+  readonly files: number;
+  readonly at: LogPlace;
+  /** When it settles no more will be written; the last bytes are there before. */
+  readonly end: Promise<unknown>;
+}
+
+/** The newest first. */
+const pathsOf = (path: string, files: number): string[] => [
+  path,
+  ...Array.from({ length: files - 1 }, (_, i) => `${path}.${i + 1}`),
+];
+
+/** The file that a place is in; when it was rotated away since, the oldest that is left. */
+async function openAt(
+  path: string,
+  files: number,
+  at: LogPlace,
+): Promise<{ file: FileHandle; start: LogPlace }> {
+  for (const candidate of pathsOf(path, files)) {
+    const file = await open(candidate, 'r').catch(() => undefined);
+    if (file === undefined) continue;
+    if ((await file.stat()).ino === at.ino) return { file, start: at };
+    await file.close();
+  }
+  for (const candidate of pathsOf(path, files).reverse()) {
+    const file = await open(candidate, 'r').catch(() => undefined);
+    if (file === undefined) continue;
+    return { file, start: { ino: (await file.stat()).ino, size: 0 } };
+  }
+  throw Object.assign(new Error(`no log at ${path}`), { code: 'ENOENT' });
 }
