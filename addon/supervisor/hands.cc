@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "supervisor/children.h"
 #include "supervisor/debug.h"
@@ -93,6 +94,7 @@ std::vector<int> Hands::pidfds() const {
 }
 
 void Hands::Submit(Job job) {
+  if (dismissed_ && job.who == Who::kInner) return;
   Queue& to = job.who == Who::kOuter ? outer_ : queue(job.urgency);
   to.push_back(std::move(job));
   Pump();
@@ -127,29 +129,39 @@ void Hands::Pump() {
       if (hand->busy || !hand->socket) continue;
       Queue* from = Choose(*hand);
       if (from == nullptr) continue;
-      Job job = std::move(from->front());
-      from->pop_front();
-      (void)Give(hand.get(), std::move(job));
+      Give(hand.get(), from);
       gave = true;
     }
   }
   pumping_ = false;
 }
 
-bool Hands::Give(Hand* hand, Job job) {
-  Message message;
-  if (!job.prepare(message)) return false;
-  if (const int error = SendMessage(hand->socket.get(), message, false); error != 0) {
-    Debug("hand %d refused a job: errno %d", hand->pid, error);
-    Message reply;
-    reply.kind = message.kind;
-    reply.failure = {Step::kHandLost, 0, error, 0};
-    job.done(std::move(reply));
-    return false;
+void Hands::Give(Hand* hand, Queue* from) {
+  Job job = std::move(from->front());
+  from->pop_front();
+  std::shared_ptr<Message> message = std::move(job.ready);
+  if (!message) {
+    message = std::make_shared<Message>();
+    if (!job.prepare(*message)) return;
   }
-  hand->busy = true;
-  hand->job = std::move(job);
-  return true;
+  const int error = SendMessage(hand->socket.get(), *message, false);
+  if (error == 0) {
+    hand->busy = true;
+    hand->job = std::move(job);
+    return;
+  }
+  Debug("hand %d takes no job: errno %d", hand->pid, error);
+  if (error == EPIPE || error == ECONNRESET) {
+    // Dead, which its pidfd is about to tell. Nothing has happened to the job: another takes it.
+    loop_.Forget(&hand->socket_token);
+    hand->socket.reset();
+    job.ready = std::move(message);
+    from->push_front(std::move(job));
+    return;
+  }
+  Message reply;
+  reply.failure = {Step::kHandLost, 0, error, 0};
+  if (job.done) job.done(std::move(reply));
 }
 
 bool Hands::TakeAnswer(Hand* hand) {
@@ -194,12 +206,37 @@ void Hands::OnDeath(Hand* hand) {
   loop_.Forget(&hand->socket_token);
   hand->pidfd.reset();
   hand->socket.reset();
+  if (dismissed_ && hand->who == Who::kInner) return MaybeDismissed();
   Replace(hand);
   MaybeScan();
   Pump();
 }
 
+void Hands::DismissInner(std::function<void()> gone) {
+  dismissed_ = true;
+  gone_ = std::move(gone);
+  for (Queue& waiting : inner_) {
+    for (Job& job : waiting) lost_.push_back(std::move(job));
+    waiting.clear();
+  }
+  for (auto& hand : hands_) {
+    if (hand->who != Who::kInner || !hand->pidfd) continue;
+    loop_.Forget(&hand->socket_token);
+    (void)sys::PidfdSendSignal(hand->pidfd.get(), SIGKILL);
+  }
+  MaybeDismissed();
+}
+
+void Hands::MaybeDismissed() {
+  for (const auto& hand : hands_) {
+    if (hand->who == Who::kInner && hand->pidfd) return;
+  }
+  AnswerLost();
+  if (gone_) std::exchange(gone_, nullptr)();
+}
+
 void Hands::Replace(Hand* hand) {
+  if (dismissed_ && hand->who == Who::kInner) return;
   if (Fork(hand)) {
     WatchHand(hand);
     return;

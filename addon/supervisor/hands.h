@@ -45,6 +45,9 @@ class Hands final : public Jobs {
   void Watch();
 
   void Submit(Job job) override;
+  // The end: ends the inner hands, whatever they are at. What they had, and what waited for them, is
+  // answered as lost; then `gone`. Jobs for them that come later are dropped.
+  void DismissInner(std::function<void()> gone);
   [[nodiscard]] std::vector<int> pidfds() const;
 
  private:
@@ -71,7 +74,7 @@ class Hands final : public Jobs {
   void WatchHand(Hand* hand);
   void Pump();
   Queue* Choose(const Hand& hand);
-  bool Give(Hand* hand, Job job);
+  void Give(Hand* hand, Queue* from);
   void OnAnswer(Hand* hand);
   bool TakeAnswer(Hand* hand);
   void OnDeath(Hand* hand);
@@ -80,6 +83,7 @@ class Hands final : public Jobs {
   void Scan();
   void OnStrayDeath(pid_t pid);
   void AnswerLost();
+  void MaybeDismissed();
 
   Loop& loop_;
   const HandContext& context_;
@@ -90,6 +94,8 @@ class Hands final : public Jobs {
   Queue outer_;
   bool scan_wanted_ = false;
   bool pumping_ = false;
+  bool dismissed_ = false;
+  std::function<void()> gone_;
   std::vector<Job> lost_;
   std::vector<Stray> strays_;
 };

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include <utility>
+
 #include "supervisor/kernel.h"
 #include "supervisor/options.h"
 
@@ -158,6 +160,7 @@ void Imports::Publish(uint32_t id) {
     const FieldWriter result = std::move(found->second.result);
     running_.erase(found);
     answers_.Send(Type::kDone, id, result, {});
+    MaybeGone();
   };
   jobs_.Submit(std::move(job));
 }
@@ -170,6 +173,7 @@ void Imports::Fail(uint32_t id, const Failure& failure, const std::string& detai
   running_.erase(found);
   RemoveCopy(copy);
   answers_.Failed(id, failure, detail);
+  MaybeGone();
 }
 
 void Imports::RemoveCopy(const std::string& copy) {
@@ -190,7 +194,13 @@ bool Imports::Kill(uint32_t id) {
   return true;
 }
 
-void Imports::KillAll() {
+void Imports::MaybeGone() {
+  if (running_.empty() && gone_) loop_.Soon(std::exchange(gone_, nullptr));
+}
+
+void Imports::KillAll(std::function<void()> gone) {
+  gone_ = std::move(gone);
+  MaybeGone();
   for (auto& [id, running] : running_) {
     running.killed = true;
     if (running.pidfd) (void)sys::PidfdSendSignal(running.pidfd.get(), SIGKILL);

@@ -1,6 +1,7 @@
 // zone: native
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -20,7 +21,8 @@ class Imports {
   void Import(Request request);
   // Ends it: Failed{kImport, ECANCELED} follows. False: there is no such import.
   [[nodiscard]] bool Kill(uint32_t id);
-  void KillAll();
+  // `gone` when the last one was answered for.
+  void KillAll(std::function<void()> gone);
 
   [[nodiscard]] bool Has(uint32_t id) const { return running_.contains(id); }
   [[nodiscard]] bool Claims(pid_t pid) const;
@@ -42,12 +44,14 @@ class Imports {
   void Publish(uint32_t id);
   void Fail(uint32_t id, const Failure& failure, const std::string& detail);
   void RemoveCopy(const std::string& copy);
+  void MaybeGone();
 
   Loop& loop_;
   Jobs& jobs_;
   Answers& answers_;
   std::string scratch_;
   uint32_t next_ = 0;
+  std::function<void()> gone_;
   std::unordered_map<uint32_t, Running> running_;
 };
 

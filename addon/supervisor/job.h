@@ -105,6 +105,8 @@ struct Job {
   // Completes the message when a hand is free for it (the latest moment to choose from pools). False:
   // nobody wants it any more, and `done` is not called.
   std::function<bool(Message& message)> prepare;
+  // What `prepare` made, when the hand it was made for turned out to be dead.
+  std::shared_ptr<Message> ready;
   // The answer; failure.step is kHandLost when the hand has died over it.
   std::function<void(Message reply)> done;
 };

@@ -161,13 +161,19 @@ void Supervisor::End() {
   ending_ = true;
   Debug("ending, %zu tasks", tasks_.size());
   channel_.StopReading();
-  imports_.KillAll();
   const auto patience = std::make_shared<Loop::Timer>(
       loop_.After(kPatienceMs, [this] { Exit(kExitLost); }));
-  tasks_.KillAll([this, patience] {
-    loop_.Cancel(patience.get());
-    Undo();
-  });
+  const auto parts = std::make_shared<int>(2);
+  const auto gone = [this, patience, parts] {
+    if (--*parts != 0) return;
+    // Nobody may make what is being undone.
+    hands_.DismissInner([this, patience] {
+      loop_.Cancel(patience.get());
+      Undo();
+    });
+  };
+  tasks_.KillAll(gone);
+  imports_.KillAll(gone);
 }
 
 void Supervisor::Undo() {

@@ -17,7 +17,8 @@ ADDON = os.path.join(HERE, '..', '..', '..', 'addon')
 
 def _numbers(path, enum):
     """The enumerators of `enum` in a header: the test speaks what the header says."""
-    text = open(path).read()
+    with open(path) as header:
+        text = header.read()
     block = re.search(r'enum class %s[^{]*\{(.*?)\};' % enum, text, re.S).group(1)
     return {name: int(value) for name, value in re.findall(r'k(\w+) = (\d+)', block)}
 
@@ -27,7 +28,8 @@ TYPE = _numbers(_HEADER, 'Type')
 TAG = _numbers(_HEADER, 'Tag')
 TAG_NAME = {value: name for name, value in TAG.items()}
 TYPE_NAME = {value: name for name, value in TYPE.items()}
-STEPS = re.findall(r'^\s*X\((\w+),', open(os.path.join(ADDON, 'base', 'failure.h')).read(), re.M)
+with open(os.path.join(ADDON, 'base', 'failure.h')) as _steps:
+    STEPS = re.findall(r'^\s*X\((\w+),', _steps.read(), re.M)
 REASON = ['exited', 'signaled', 'timeout', 'killed', 'oom', 'lost']
 
 TEXTS = {'Detail', 'ImportResult'}
@@ -300,8 +302,9 @@ def host_children(pid):
     found = []
     try:
         for task in os.listdir(f'/proc/{pid}/task'):
-            for child in open(f'/proc/{pid}/task/{task}/children').read().split():
-                found += [int(child)] + host_children(int(child))
+            with open(f'/proc/{pid}/task/{task}/children') as children:
+                for child in children.read().split():
+                    found += [int(child)] + host_children(int(child))
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found
@@ -314,10 +317,17 @@ def cgroup_folders(runtime):
     return found
 
 
+def is_alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as stat:
+            return stat.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def leftovers(supervisor, pids=()):
     """What is still there of an ended runtime."""
-    left = [f'pid {pid}' for pid in pids if os.path.exists(f'/proc/{pid}')
-            and open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[0] != 'Z']
+    left = [f'pid {pid}' for pid in pids if is_alive(pid)]
     left += cgroup_folders(supervisor.id)
     for folder in ('scratch', 'trash'):
         path = os.path.join(supervisor.root, folder, supervisor.id)
@@ -326,9 +336,9 @@ def leftovers(supervisor, pids=()):
     path = os.path.join(supervisor.run, supervisor.id)
     if os.path.exists(path):
         left.append(path)
-    for line in open('/proc/self/mountinfo'):
-        if supervisor.root in line or supervisor.id in line:
-            left.append(line.strip())
+    with open('/proc/self/mountinfo') as mounts:
+        left += [line.strip() for line in mounts
+                 if supervisor.root in line or supervisor.id in line]
     return left
 
 
