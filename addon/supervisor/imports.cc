@@ -105,6 +105,7 @@ void Imports::OnWorkerDeath(uint32_t id) {
   std::string detail;
   std::string digest;
   uint64_t size = 0;
+  uint64_t tar_size = 0;
   if (bytes > 0) {
     FieldReader reader(Bytes{report, static_cast<size_t>(bytes)});
     for (Field field; reader.Next(&field);) {
@@ -118,6 +119,9 @@ void Imports::OnWorkerDeath(uint32_t id) {
           break;
         case Tag::kImportBytes:
           size = number;
+          break;
+        case Tag::kImportTarBytes:
+          tar_size = number;
           break;
         case Tag::kStep:
           if (number < static_cast<uint64_t>(Step::kCount)) failure.step = static_cast<Step>(number);
@@ -141,7 +145,9 @@ void Imports::OnWorkerDeath(uint32_t id) {
   }
   const bool good = status.si_code == CLD_EXITED && status.si_status == 0 && !digest.empty();
   if (!good || running.killed) return Fail(id, failure, detail);
-  running.result.String(Tag::kImportResult, digest).U64(Tag::kImportBytes, size);
+  running.result.String(Tag::kImportResult, digest)
+      .U64(Tag::kImportBytes, size)
+      .U64(Tag::kImportTarBytes, tar_size);
   Publish(id);
 }
 
