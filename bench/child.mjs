@@ -215,10 +215,15 @@ const operations = {
     return { importMs, openMs, secondMs };
   },
 
-  async run({ count }) {
+  async run({ count, pauseMs = 0 }) {
     await opened();
     await runOne();
-    return await series(count, runOne);
+    const times = [];
+    for (let i = 0; i < count; ++i) {
+      if (pauseMs > 0) await sleep(pauseMs);
+      times.push(await timed(runOne));
+    }
+    return times;
   },
 
   async exec({ count }) {

@@ -694,7 +694,7 @@ static void OnSignal(int signal) {
 // ---- command line and output -----------------------------------------------------------------
 
 static struct {
-  int count, warmup, workers, seconds, profile, list, exec;
+  int count, warmup, pause_ms, workers, seconds, profile, list, exec;
 } options = {.count = 100, .warmup = 5};
 
 static void ReadOptions(int argc, char** argv) {
@@ -720,6 +720,8 @@ static void ReadOptions(int argc, char** argv) {
       options.count = atoi(argv[++i]);
     else if (strcmp(key, "--warmup") == 0)
       options.warmup = atoi(argv[++i]);
+    else if (strcmp(key, "--pause") == 0)
+      options.pause_ms = atoi(argv[++i]);
     else if (strcmp(key, "--workers") == 0)
       options.workers = atoi(argv[++i]);
     else if (strcmp(key, "--seconds") == 0)
@@ -732,7 +734,7 @@ static void ReadOptions(int argc, char** argv) {
 bad:
   fprintf(stderr,
           "usage: %s --image DIR --skeleton DIR --folder DIR [--program PATH] [--count N] "
-          "[--warmup N]\n"
+          "[--warmup N] [--pause MS]\n"
           "          [--profile] [--exec] [--workers N --seconds S] | --list\n",
           argv[0]);
   exit(2);

@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < options.warmup + options.count && !stop_asked; ++i) {
     uint64_t start_ns = 0;
     uint64_t around_ns = 0;
+    if (options.pause_ms > 0) usleep((useconds_t)options.pause_ms * 1000);
     LaunchOne(i, &start_ns, &around_ns);
     if (i < options.warmup) continue;
     printf("%llu %llu\n", (unsigned long long)start_ns, (unsigned long long)around_ns);

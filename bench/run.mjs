@@ -1,7 +1,7 @@
 // npm run bench [-- --only NAME] [--rounds N] [--quick] [--write] [--json FILE]
 //
 // Measures the library, the floors and the peers in one run and prints a page of tables. --only
-// takes one of: start, exec, first-byte, rate, loop, cpu, idle, rootless, opening, cat (may be
+// takes one of: start, alone, exec, first-byte, rate, loop, cpu, idle, rootless, opening, cat (may be
 // given several times). --write puts the page into BENCHMARKS.md. See bench/README.md.
 
 import { execFileSync } from 'node:child_process';
@@ -220,6 +220,32 @@ async function main() {
         value: row(table, 'docker run')?.ratio50,
       },
     );
+  }
+
+  if (wanted('alone')) {
+    const pause = 50;
+    const more = ['--pause', String(pause)];
+    const notes = [
+      'Kernels whose cgroups were not mounted with `favordynmods` wait for an RCU grace period when a process joins ' +
+        'a group by writing to `cgroup.procs`, unless another one did just before.',
+    ];
+    const subjects = [
+      { name: 'caisson', unit: 'ms', count: 10, sample: ask('run', { pauseMs: pause }) },
+      {
+        name: 'naive floor',
+        unit: 'ms',
+        count: 10,
+        sample: async (/** @type {number} */ count) => await floor(machine, 'naive', count, more),
+      },
+      {
+        name: 'prepared floor',
+        unit: 'ms',
+        count: 10,
+        sample: async (/** @type {number} */ count) =>
+          await floor(machine, 'prepared', count, more),
+      },
+    ];
+    tables.push(await compare(`The same, each after ${pause} ms of nothing`, subjects, { notes }));
   }
 
   if (wanted('exec')) {
