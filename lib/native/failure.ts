@@ -1,4 +1,5 @@
-import { getSystemErrorMap, getSystemErrorName } from 'node:util';
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
 import { CaissonError, type KernelFailure } from '../errors/index.js';
 import { Tag } from './protocol.js';
 import { STEPS, type StepName } from './steps.js';
@@ -204,14 +205,12 @@ function hintOf(failed: Failed, errno: string): { hint?: string } {
   return {};
 }
 
+// Those of os.constants.errno too: libuv's own table lacks some that a launch meets (ENOEXEC).
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, errno]) => [errno, name]));
+
 /** `'EPERM'` for 1; a number nobody knows stays a number. */
 export function errnoName(errno: number): string {
-  if (errno <= 0) return `errno ${errno}`;
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
+  return getSystemErrorMap().get(-errno)?.[0] ?? ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }
 
 /** An error as Node's own fs makes them: `code`, `errno` (negative), `syscall`, `path`. */
