@@ -173,6 +173,12 @@ Result<UniqueFd> MountBy(const Host& host, const OverlayParts& parts, Way way, s
   return way == Way::kClassic ? MountClassic(host, parts) : MountByContext(host, parts, way, log);
 }
 
+// EOPNOTSUPP: file systems that do not speak fsconfig(2) themselves take no descriptors (overlay
+// before 6.5); EINVAL: no such option, or not of this kind; E2BIG: more than it can name.
+bool IsUnknownWay(int error) noexcept {
+  return error == EINVAL || error == EOPNOTSUPP || error == E2BIG;
+}
+
 // Opens (making what is missing) a store-relative or plain folder beneath `base`.
 Result<UniqueFd> OpenScratch(int base, const char* path) {
   std::string rest = path;
@@ -219,8 +225,9 @@ Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
       if (static_cast<Way>(way) != Way::kClassic) first = static_cast<Way>(way);
       return mount;
     }
-    // EINVAL: an unknown option, or a true mistake, which the next way meets, too.
-    if (mount.error().error != EINVAL && mount.error().error != E2BIG) break;
+    // Another error than "not known here" is the answer. A true mistake may be EINVAL, too: then the
+    // next way meets it as well.
+    if (!IsUnknownWay(mount.error().error)) break;
   }
   return mount;
 }

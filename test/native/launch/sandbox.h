@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,9 @@ using protocol::StdioKind;
 using protocol::Tag;
 
 constexpr const char* kPlace = "/tmp";
+
+// On a disk, for a store where a tmpfs does not do. InBothModes makes and removes it.
+inline std::string disk_folder;
 
 inline void WriteText(const std::string& path, const std::string& text) {
   std::ofstream file(path);
@@ -118,10 +122,18 @@ inline Sandbox::Sandbox(bool rootless) {
   CHECK_OK(unshare(CLONE_NEWNS));
   CHECK_OK(sys::Mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
   CHECK_OK(sys::Mount("proc", "/proc", "proc", 0, nullptr));
-  CHECK_OK(sys::Mount("tmpfs", kPlace, "tmpfs", 0, "mode=0755"));
   const std::string place = kPlace;
-  Shell("cd " + place + " && mkdir -p store/scratch staging store/layers/base && cd store/layers/base && mkdir "
-        "bin etc tmp root home dev proc sys");
+  const UniqueFd disk(sys::OpenTree(AT_FDCWD, disk_folder.c_str(),
+                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  CHECK(disk.valid());
+  CHECK_OK(sys::Mount("tmpfs", kPlace, "tmpfs", 0, "mode=0755"));
+  CHECK_OK(mkdir((place + "/store").c_str(), 0755));
+  // An overlay without privileges keeps its marks in user xattrs, which tmpfs has from 6.6 on.
+  if (setxattr((place + "/store").c_str(), "user.caisson", "", 0, 0) != 0) {
+    CHECK_OK(sys::MoveMountToPath(disk.get(), (place + "/store").c_str()));
+  }
+  Shell("cd " + place + " && mkdir -p store/scratch staging store/layers/base && "
+        "cd store/layers/base && mkdir bin etc tmp root home dev proc sys");
   const std::string base = place + "/store/layers/base";
   Shell("cp /bin/busybox " + base + "/bin/busybox && for a in $(/bin/busybox --list);"
         " do ln " + base + "/bin/busybox " + base +
@@ -295,6 +307,7 @@ inline int CountMounts() {
 }
 
 constexpr int kSkipped = 77;
+constexpr uid_t kOrdinary = 12345;
 
 // Runs `tests` as root and as an ordinary user in a user namespace, each in a process of its own.
 // For main() to return.
@@ -307,11 +320,14 @@ inline int InBothModes(void (*tests)(Sandbox&)) {
   for (const bool rootless : {false, true}) {
     if (!rootless && !root) continue;
     fflush(stdout);
+    const char* temporary = getenv("TMPDIR");
+    disk_folder = std::string(temporary != nullptr ? temporary : "/tmp") + "/caisson-XXXXXX";
+    CHECK(mkdtemp(disk_folder.data()) != nullptr);
+    if (rootless && root) CHECK_OK(chown(disk_folder.c_str(), kOrdinary, kOrdinary));
     const pid_t pid = fork();
     CHECK_OK(pid);
     if (pid == 0) {
       if (rootless && root) {
-        constexpr uid_t kOrdinary = 12345;
         CHECK_OK(setgroups(0, nullptr));
         CHECK_OK(setresgid(kOrdinary, kOrdinary, kOrdinary));
         CHECK_OK(setresuid(kOrdinary, kOrdinary, kOrdinary));
@@ -351,6 +367,7 @@ inline int InBothModes(void (*tests)(Sandbox&)) {
     }
     int status = 0;
     CHECK_OK(waitpid(pid, &status, 0));
+    Shell("chmod -R u+rwx " + disk_folder + " && rm -rf " + disk_folder);
     if (!WIFEXITED(status)) return 1;
     if (WEXITSTATUS(status) != 0) return WEXITSTATUS(status);
   }
