@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import ts from 'typescript';
+import { afterAll, beforeAll } from 'vitest';
+
+import { nativeFile, repository } from './native.js';
+import { tempFolder, type TempFolder } from './temp.js';
+
+export interface Program {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Programs of their own that use the library as it stands in lib/: what a process does at its end cannot
+ * be tested inside one that goes on. Registers hooks, so call it at the top of a file; `source` is an ES
+ * module that finds everything the package exports as `caisson`.
+ */
+export function programs(): (source: string, ...args: string[]) => Promise<Program> {
+  let folder: TempFolder;
+  beforeAll(async () => {
+    folder = await tempFolder();
+    await transpile(join(repository, 'lib'), join(folder.path, 'lib'));
+    await writeFile(join(folder.path, 'package.json'), '{"type":"module"}');
+    await symlink(join(repository, 'node_modules'), join(folder.path, 'node_modules'));
+  });
+  afterAll(() => folder.remove());
+  return (source, ...args) => start(join(folder.path, 'lib/index.js'), source, args);
+}
+
+function start(library: string, source: string, args: string[]): Promise<Program> {
+  const script = `import * as caisson from ${JSON.stringify(library)};\n${source}`;
+  const native = nativeFile('caisson.node');
+  const env = { ...process.env, CAISSON_NATIVE_DIR: native === null ? '' : dirname(native) };
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['--input-type=module', '-e', script, '--', ...args],
+      { env, timeout: 20_000, killSignal: 'SIGKILL' },
+      (_error, stdout, stderr) => {
+        resolve({ exitCode: child.exitCode, signal: child.signalCode, stdout, stderr });
+      },
+    );
+  });
+}
+
+/** Types only have to be taken out. */
+async function transpile(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  const compilerOptions = {
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.ESNext,
+    verbatimModuleSyntax: true,
+  };
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const source = join(from, entry.name);
+    if (entry.isDirectory()) {
+      await transpile(source, join(to, entry.name));
+    } else if (entry.name.endsWith('.ts')) {
+      const text = await readFile(source, 'utf8');
+      const { outputText } = ts.transpileModule(text, { compilerOptions });
+      await writeFile(join(to, entry.name.replace(/\.ts$/, '.js')), outputText);
+    }
+  }
+}
