@@ -14,7 +14,7 @@ export function nativeFile(
 ): string | null {
   const asked = process.env['CAISSON_NATIVE_DIR'];
   const folders =
-    asked === undefined
+    asked === undefined || asked === ''
       ? [
           join(repository, 'prebuilds', `linux-${process.arch}`),
           join(repository, 'build', 'cmake', 'Release'),
