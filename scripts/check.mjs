@@ -49,7 +49,11 @@ function clangFormat() {
   const found = names.find((name) => spawnSync(name, ['--version']).status === 0);
   if (found === undefined) return process.env.REQUIRE_ALL ? 'clang-format is missing' : null;
   const files = sources('addon/**/*.cc', 'addon/**/*.h', 'test/**/*.cc', 'test/**/*.h');
-  return command(found, '--dry-run', '-Werror', ...files);
+  const output = command(found, '--dry-run', '-Werror', ...files);
+  const wrong = new Set(
+    [...output.matchAll(/^([^:\n]+):\d+:\d+: error/gm)].map((match) => match[1]),
+  );
+  return wrong.size > 0 ? `${found} -i ${[...wrong].join(' ')}` : output;
 }
 
 const STEPS = {

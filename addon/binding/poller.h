@@ -75,8 +75,8 @@ class Later {
 // A run needs two or three descriptors for a few milliseconds; one uv_poll each would cost twice
 // the system calls and an asynchronous uv_close each.
 //
-// A turn does what is ready until about half a millisecond is over and leaves the rest for the next one,
-// where it comes first: the program's loop is never held by the amount of what is ready.
+// A turn does what is ready until about half a millisecond is over and leaves the rest for the next
+// one, where it comes first: the program's loop is never held by the amount of what is ready.
 class Poller {
  public:
   Poller() noexcept = default;
