@@ -62,6 +62,7 @@ export class OpenedParts implements RuntimeParts {
   readonly #undo: (() => Promise<void>)[] = [];
   #listener: ((event: RuntimeEvent) => void) | undefined;
   #closed = false;
+  #undone = false;
 
   constructor(
     id: string,
@@ -111,7 +112,9 @@ export class OpenedParts implements RuntimeParts {
   }
 
   onClose(undo: () => Promise<void>): void {
-    this.#undo.push(undo);
+    // What comes about while the rest is being undone is undone at once.
+    if (this.#undone) this.background(undo());
+    else this.#undo.push(undo);
   }
 
   /** Every noun's undo runs, whatever the others did; the first failure is the one that is told. */
@@ -120,9 +123,10 @@ export class OpenedParts implements RuntimeParts {
     const failures: unknown[] = [];
     // What is half made now is whole or gone then, and found by what follows.
     await Promise.allSettled(this.#work);
-    for (const undo of this.#undo.reverse()) {
+    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
       await undo().catch((error: unknown) => failures.push(error));
     }
+    this.#undone = true;
     await Promise.allSettled(this.#work);
     await this.supervisor.close();
     this.emit({ type: 'close', id: this.id, time: new Date() });
