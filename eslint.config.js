@@ -125,6 +125,8 @@ export default tseslint.config(
     rules: {
       'no-console': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',
+      // The helpers return plain objects of functions, made to be taken apart.
+      '@typescript-eslint/unbound-method': 'off',
       // Wrong values are handed in on purpose, and results of a kernel are looked at as they come.
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',
