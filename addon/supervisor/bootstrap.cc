@@ -39,8 +39,8 @@ Result<> CheckDescriptors() {
 void ResetInherited(const Options& options) {
   if (options.sealed) return;  // Done by the image before, and kept over its exec.
   for (int signal = 1; signal < 65; ++signal) (void)sys::SetSignalDefault(signal);
-  // Nothing here is driven by signals, and one from a terminal or a service manager must not end this
-  // process before what it answers for is undone.
+  // Nothing here is driven by signals, and one from a terminal or a service manager must not end
+  // this process before what it answers for is undone.
   (void)sys::SetSignalMask(sys::kAllSignals, nullptr);
   (void)sys::CloseRange(kProgramFd + 1, ~0u, 0);
   (void)umask(0);
@@ -99,7 +99,8 @@ void HideArguments(int argc, char** argv) {
   (void)prctl(PR_SET_NAME, "caisson", 0, 0, 0);
 }
 
-// Waits for the supervisor's end, however it comes, and undoes what it has left. Returns the exit code.
+// Waits for the supervisor's end, however it comes, and undoes what it has left. Returns the exit
+// code.
 int AwaitSupervisor(int pidfd, const Runtime& runtime) {
   siginfo_t info;
   rusage usage;
@@ -166,7 +167,8 @@ int RunSupervise(int argc, char** argv) {
                           return read(read_end.get(), &runtime.supervisor_pid, sizeof(pid_t));
                         }) == sizeof(pid_t);
       read_end.reset();
-      if (!told) _exit(kExitStartFailed);  // The bootstrap process was killed: it had begun nothing.
+      if (!told)
+        _exit(kExitStartFailed);  // The bootstrap process was killed: it had begun nothing.
       HideArguments(argc, argv);
       runtime.channel.reset(kChannelFd);
       runtime.program.reset(kProgramFd);

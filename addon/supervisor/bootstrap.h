@@ -11,13 +11,13 @@ namespace caisson {
 // What the bootstrap process has made ready when it clones the supervisor.
 struct Runtime {
   Options options;
-  UniqueFd channel;           // to the program
-  UniqueFd program;           // pidfd of the program
-  UniqueFd bootstrap;         // pidfd of the bootstrap process
+  UniqueFd channel;    // to the program
+  UniqueFd program;    // pidfd of the program
+  UniqueFd bootstrap;  // pidfd of the bootstrap process
   RunFolder run;
   Journal journal;
   CgroupRoots cgroups;
-  pid_t bootstrap_pid = 0;    // in the host's pid namespace
+  pid_t bootstrap_pid = 0;  // in the host's pid namespace
   pid_t supervisor_pid = 0;
 };
 
@@ -26,8 +26,9 @@ constexpr int kExitClean = 0;
 constexpr int kExitStartFailed = 70;
 constexpr int kExitLost = 71;
 
-// `caisson-supervisor supervise …`. The process that the program started is the *bootstrap*: it stays
-// outside, in the host's pid namespace, and undoes what the supervisor left if that is killed.
+// `caisson-supervisor supervise …`. The process that the program started is the *bootstrap*: it
+// stays outside, in the host's pid namespace, and undoes what the supervisor left if that is
+// killed.
 //
 //   1  signals reset and blocked, stray descriptors closed, own session
 //   2  rootless: a user and mount namespace, maps written while still dumpable

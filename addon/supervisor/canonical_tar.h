@@ -19,14 +19,15 @@ struct Xattr {
   std::string value;
 };
 
-// The one tar stream that a folder has. A layer imported from a folder keeps no tar file; its diffID
-// is the digest of this stream, which can be written again from the layer at any time, byte by byte.
-// The form, which may never change:
+// The one tar stream that a folder has. A layer imported from a folder keeps no tar file; its
+// diffID is the digest of this stream, which can be written again from the layer at any time, byte
+// by byte. The form, which may never change:
 //
 // - POSIX ustar with pax extended headers. First the folder itself as "./", then depth first, the
 //   entries of each folder in byte order of their names. Names are relative without a leading "./",
 //   folders end in "/".
-// - Every numeric field is octal digits, zero padded, ended by one NUL (the checksum: six digits, a NUL,
+// - Every numeric field is octal digits, zero padded, ended by one NUL (the checksum: six digits, a
+// NUL,
 //   a space). Owner and group names are empty; magic "ustar", version "00"; prefix empty.
 // - Type 5 folder, 0 file, 2 link, 3 and 4 devices, 6 fifo. A file, link, device or fifo whose
 //   inode came before is type 1 with the first name as its link name, the same attributes, no
@@ -37,8 +38,8 @@ struct Xattr {
 //     uid, gid        above 07777777; the field is 0
 //     size            above 077777777777; the field is 0
 //     mtime           with a fraction, negative or above 077777777777: seconds, then "." and the
-//                     nanoseconds without trailing zeros; the field holds the whole seconds, rounded
-//                     down, or 0 where they do not fit
+//                     nanoseconds without trailing zeros; the field holds the whole seconds,
+//                     rounded down, or 0 where they do not fit
 //     SCHILY.xattr.…  each xattr; in its name "%" is written %25 and "=" %3D, as GNU tar does
 // - Content is padded with zeros to 512 bytes; holes are zeros. Two blocks of zeros are the end.
 struct TarEntry {
@@ -52,7 +53,7 @@ struct TarEntry {
   gid_t gid = 0;
   uint64_t size = 0;
   timespec mtime = {};
-  dev_t device = 0;                          // of a device node
+  dev_t device = 0;                            // of a device node
   const std::vector<Xattr>* xattrs = nullptr;  // in byte order of their names
 };
 

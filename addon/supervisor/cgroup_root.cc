@@ -156,10 +156,6 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal) {
     if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) continue;
     UniqueFd folder(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder) continue;
-    if (candidate.v2) {
-      const std::string controllers = ReadText(path + "/cgroup.controllers");
-      roots.counts_oom = controllers.find("memory") != std::string::npos;
-    }
     (candidate.v2 ? has_v2 : has_v1) = true;
     roots.hierarchies.push_back({std::move(folder), candidate.v2, candidate.controller});
   }

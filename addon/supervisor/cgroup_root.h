@@ -16,7 +16,6 @@ namespace caisson {
 struct CgroupRoots {
   protocol::CgroupMode mode = protocol::CgroupMode::kNone;
   std::vector<launch::Hierarchy> hierarchies;
-  bool counts_oom = false;  // the memory controller works below these groups
 };
 
 // Makes them, each journalled before. A hierarchy that refuses (read-only, not delegated) is left

@@ -162,7 +162,9 @@ void Channel::Flush(std::function<void()> then) {
   on_flushed_ = std::move(then);
 }
 
-void Channel::StopReading() { reading_ = false; }
+void Channel::StopReading() {
+  reading_ = false;
+}
 
 void Channel::End() {
   if (ended_) return;

@@ -34,8 +34,8 @@ class Answers {
   ~Answers() = default;
 };
 
-// Checks one packet of the program for form: header, flags, sizes, counts, seals. On failure `id` is
-// the one to answer to (0 when not even that could be read).
+// Checks one packet of the program for form: header, flags, sizes, counts, seals. On failure `id`
+// is the one to answer to (0 when not even that could be read).
 [[nodiscard]] Result<Request> ReadRequest(Bytes packet, bool truncated, std::vector<UniqueFd> fds,
                                           uint32_t* id);
 

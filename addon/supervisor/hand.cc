@@ -17,7 +17,9 @@ namespace caisson {
 
 namespace {
 
-Failure FailureOf(const Result<>& result) { return result ? Failure{} : result.error(); }
+Failure FailureOf(const Result<>& result) {
+  return result ? Failure{} : result.error();
+}
 
 void Answer(Result<UniqueFd> made, Role role, Message* reply) {
   if (made) {
@@ -52,8 +54,8 @@ void Work(const HandContext& context, Message& job, Message* reply) {
       return Tidy(context, job, reply);
     case JobKind::kRemove:
       reply->text = job.First(JobTag::kFolder);
-      reply->failure = FailureOf(
-          RemoveFolder(host.store.get(), reply->text, "trash/" + context.runtime_id));
+      reply->failure =
+          FailureOf(RemoveFolder(host.store.get(), reply->text, "trash/" + context.runtime_id));
       return;
     case JobKind::kRotate:
       return RotateLog(host, job, reply);

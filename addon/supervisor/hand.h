@@ -12,14 +12,14 @@ namespace caisson {
 struct HandContext {
   launch::Host host;
   std::string runtime_id;
-  int run_parent_fd = -1;   // borrowed; used by the outer hand
+  int run_parent_fd = -1;  // borrowed; used by the outer hand
   int run_folder_fd = -1;
 };
 
 enum class HandPlace { kInner, kOuter };
 
-// The whole life of a hand: a job, its answer, the next job, until the supervisor's end closes. Here
-// everything may block.
+// The whole life of a hand: a job, its answer, the next job, until the supervisor's end closes.
+// Here everything may block.
 [[noreturn]] void RunHand(const HandContext& context, HandPlace place, int socket);
 
 }  // namespace caisson

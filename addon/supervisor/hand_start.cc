@@ -14,14 +14,15 @@ namespace {
 
 // Flat structs are larger than the fields they come from; the worst is the list of executables to
 // try, one per folder in PATH.
-size_t ArenaBytes(size_t body_bytes) { return 64 * 1024 + body_bytes * 8; }
+size_t ArenaBytes(size_t body_bytes) {
+  return 64 * 1024 + body_bytes * 8;
+}
 
 Result<launch::Cgroup> OpenGroup(const launch::Host& host, const std::string& name) {
   launch::Cgroup group;
   group.name = name;
   for (const launch::Hierarchy& hierarchy : host.hierarchies) {
-    UniqueFd folder(
-        openat(hierarchy.folder.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    UniqueFd folder(openat(hierarchy.folder.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder) return FailErrno(Step::kCgroupCreate);
     group.folders.push_back(std::move(folder));
   }
@@ -67,8 +68,7 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
   prepared.bind_sources = std::move(job.more);
   const std::string path = job.First(JobTag::kFolder);
   if (!path.empty()) {
-    auto folder =
-        OpenStoreFolder(host.store.get(), path, Missing::kCreate, Step::kScratchFolder);
+    auto folder = OpenStoreFolder(host.store.get(), path, Missing::kCreate, Step::kScratchFolder);
     if (!folder) {
       reply->failure = folder.error();
       return;
@@ -80,8 +80,7 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
       reply->failure = made.error();
       return;
     }
-    auto rootfs =
-        launch::MakeOverlay(host, (*plan)->layers, prepared.folder.get(), &reply->text);
+    auto rootfs = launch::MakeOverlay(host, (*plan)->layers, prepared.folder.get(), &reply->text);
     if (!rootfs) {
       reply->failure = rootfs.error();
       return;
@@ -124,8 +123,7 @@ void StartExec(const launch::Host& host, Message& job, Message* reply) {
   const int stdio[3] = {job.fd(Role::kStdin).get(), job.fd(Role::kStdout).get(),
                         job.fd(Role::kStderr).get()};
   Started(launch::Join(host, **plan, job.fd(Role::kInit).get(),
-                       group->name.empty() ? nullptr : &*group, stdio,
-                       launch::Parent::kSupervisor),
+                       group->name.empty() ? nullptr : &*group, stdio, launch::Parent::kSupervisor),
           reply);
 }
 
@@ -166,9 +164,8 @@ void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
   const std::vector<std::string> names = job.All(JobTag::kLayer);
   std::vector<const char*> layers;
   for (const std::string& name : names) layers.push_back(name.c_str());
-  auto rootfs =
-      launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
-                          folder->get(), &reply->text);
+  auto rootfs = launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
+                                    folder->get(), &reply->text);
   if (!rootfs) {
     reply->failure = rootfs.error();
     return;
@@ -192,8 +189,8 @@ void StartImport(const launch::Host& host, Message& job, Message* reply) {
   }
   reply->fd(Role::kReport).reset(pair[0]);
   UniqueFd report(pair[1]);
-  auto worker = ForkImportWorker(job.fd(Role::kSource).get(), parent->get(),
-                                 path.substr(slash + 1), report.get());
+  auto worker = ForkImportWorker(job.fd(Role::kSource).get(), parent->get(), path.substr(slash + 1),
+                                 report.get());
   if (!worker) {
     reply->failure = worker.error();
     return;
@@ -208,8 +205,8 @@ void PublishImport(const launch::Host& host, Message& job, Message* reply) {
   UniqueFd parent;
   int parent_fd = host.store.get();
   if (slash != std::string::npos) {
-    auto opened = OpenStoreFolder(parent_fd, target.substr(0, slash), Missing::kCreate,
-                                  Step::kImportTarget);
+    auto opened =
+        OpenStoreFolder(parent_fd, target.substr(0, slash), Missing::kCreate, Step::kImportTarget);
     if (!opened) {
       reply->failure = opened.error();
       return;

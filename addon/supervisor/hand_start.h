@@ -12,7 +12,8 @@ void StartExec(const launch::Host& host, Message& job, Message* reply);
 void OpenSources(Message& job, Message* reply);
 void MakeSlot(const launch::Host& host, Message& job, Message* reply);
 
-// An import runs as a worker, a child of the supervisor: it takes long, and the hand has other work.
+// An import runs as a worker, a child of the supervisor: it takes long, and the hand has other
+// work.
 void StartImport(const launch::Host& host, Message& job, Message* reply);
 void PublishImport(const launch::Host& host, Message& job, Message* reply);
 

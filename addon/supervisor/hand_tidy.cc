@@ -22,8 +22,8 @@ bool IsEmptyGroup(const launch::Host& host, const std::string& name) {
     struct stat info = {};
     if (fstatat(hierarchy.folder.get(), name.c_str(), &info, 0) != 0) return false;
     if (info.st_nlink != 2) return false;  // "." and its name: no groups below
-    UniqueFd members(openat(hierarchy.folder.get(), (name + "/cgroup.procs").c_str(),
-                            O_RDONLY | O_CLOEXEC));
+    UniqueFd members(
+        openat(hierarchy.folder.get(), (name + "/cgroup.procs").c_str(), O_RDONLY | O_CLOEXEC));
     char byte = 0;
     if (!members || read(members.get(), &byte, 1) != 0) return false;
   }
@@ -40,13 +40,14 @@ bool HoldsOnly(int folder, std::initializer_list<std::string_view> names) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
       at += entry->d_reclen;
       const std::string_view name = entry->d_name;
-      if (name != "." && name != ".." && std::ranges::find(names, name) == names.end()) return false;
+      if (name != "." && name != ".." && std::ranges::find(names, name) == names.end())
+        return false;
     }
   }
 }
 
-// An upper folder is as new when the container left nothing in it, nor on it: its own mode, owner and
-// attributes are those of the container's "/".
+// An upper folder is as new when the container left nothing in it, nor on it: its own mode, owner
+// and attributes are those of the container's "/".
 bool IsUntouched(int upper) {
   struct stat info = {};
   if (fstat(upper, &info) != 0) return false;
@@ -56,8 +57,8 @@ bool IsUntouched(int upper) {
 }
 
 bool RecycleFolder(const HandContext& context, const std::string& path) {
-  auto folder = OpenStoreFolder(context.host.store.get(), path, Missing::kFail,
-                                Step::kScratchFolder);
+  auto folder =
+      OpenStoreFolder(context.host.store.get(), path, Missing::kFail, Step::kScratchFolder);
   if (!folder) return false;
   // Volumes and overlay mounts of the container may have put folders of their own beside upper/.
   UniqueFd upper(sys::OpenAt2(folder->get(), "upper", O_RDONLY | O_DIRECTORY, kernel::kBeneath));

@@ -15,14 +15,16 @@ namespace caisson {
 
 namespace {
 
-// With so much put off one hand does that, even while starts wait: they gain more from what is prepared
-// and recycled than from a second hand that makes everything anew.
+// With so much put off one hand does that, even while starts wait: they gain more from what is
+// prepared and recycled than from a second hand that makes everything anew.
 constexpr size_t kManyPutOff = 4;
 // Above this tidying comes before preparing: what it gives back need not be made.
 constexpr size_t kManyToTidy = 4;
 constexpr uint64_t kRetryForkMs = 100;
 
-bool IsPutOff(Urgency urgency) { return urgency >= Urgency::kPrepare; }
+bool IsPutOff(Urgency urgency) {
+  return urgency >= Urgency::kPrepare;
+}
 
 }  // namespace
 
@@ -48,7 +50,8 @@ Result<> Hands::Fork(Hand* hand) {
       keep.insert(keep.end(), {context_.run_parent_fd, context_.run_folder_fd});
     } else {
       keep.insert(keep.end(), {context_.host.store.get(), context_.host.proc.get()});
-      for (const auto& hierarchy : context_.host.hierarchies) keep.push_back(hierarchy.folder.get());
+      for (const auto& hierarchy : context_.host.hierarchies)
+        keep.push_back(hierarchy.folder.get());
     }
     const int socket = theirs.release();
     CloseOthers(std::move(keep));

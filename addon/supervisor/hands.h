@@ -23,7 +23,8 @@ class Jobs {
 
 // The loop's side of the hands: who does what next, and a new hand for one that has died.
 //
-//   inner hands (2)  in the slim mount namespace; of one urgency first come, first served; one of them
+//   inner hands (2)  in the slim mount namespace; of one urgency first come, first served; one of
+//   them
 //                    is kept free of preparing and tidying, so that no start waits for that
 //   outer hand (1)   stayed in the host's mount namespace
 //
@@ -45,8 +46,8 @@ class Hands final : public Jobs {
   void Watch();
 
   void Submit(Job job) override;
-  // The end: ends the inner hands, whatever they are at. What they had, and what waited for them, is
-  // answered as lost; then `gone`. Jobs for them that come later are dropped.
+  // The end: ends the inner hands, whatever they are at. What they had, and what waited for them,
+  // is answered as lost; then `gone`. Jobs for them that come later are dropped.
   void DismissInner(std::function<void()> gone);
   [[nodiscard]] std::vector<int> pidfds() const;
 

@@ -1,8 +1,9 @@
 // zone: native
 #pragma once
 
-#include <string>
 #include <sys/stat.h>
+
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -10,7 +11,8 @@
 
 namespace caisson {
 
-// Whether files can be given to anybody, or to the importing user only (one id in the user namespace).
+// Whether files can be given to anybody, or to the importing user only (one id in the user
+// namespace).
 enum class Owners { kAny, kSelf };
 
 // Finds out by giving `fd` (fresh, ours) away; it is ours again afterwards.
@@ -20,7 +22,8 @@ enum class Owners { kAny, kSelf };
 [[nodiscard]] Result<std::vector<Xattr>> ReadXattrs(int fd, Owners owners);
 // The same of `name` in the folder `folder_fd`, not following a link. Changes the working folder: a
 // link, device or fifo has no descriptor that xattr calls take.
-[[nodiscard]] Result<std::vector<Xattr>> ReadXattrsAt(int folder_fd, const char* name, Owners owners);
+[[nodiscard]] Result<std::vector<Xattr>> ReadXattrsAt(int folder_fd, const char* name,
+                                                      Owners owners);
 
 // Sets everything on an open file or folder whose content is complete. The order matters: chown and
 // write take set-id bits and file capabilities away, everything changes ctime and folders' mtime.

@@ -15,12 +15,14 @@ namespace caisson {
 
 namespace {
 
-constexpr uint64_t Bit(int capability) { return uint64_t{1} << capability; }
+constexpr uint64_t Bit(int capability) {
+  return uint64_t{1} << capability;
+}
 // SYS_ADMIN: for the xattrs trusted.*; in namespaces of its own, with an empty root and no network.
-constexpr uint64_t kFileCapabilities =
-    Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_FOWNER) |
-    Bit(CAP_FSETID) | Bit(CAP_MKNOD) | Bit(CAP_SETFCAP) | Bit(CAP_SYS_ADMIN) |
-    Bit(CAP_LINUX_IMMUTABLE);
+constexpr uint64_t kFileCapabilities = Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) |
+                                       Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_FOWNER) |
+                                       Bit(CAP_FSETID) | Bit(CAP_MKNOD) | Bit(CAP_SETFCAP) |
+                                       Bit(CAP_SYS_ADMIN) | Bit(CAP_LINUX_IMMUTABLE);
 
 int EnterSandbox() {
   if (sys::Unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0) return errno;

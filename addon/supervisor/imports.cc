@@ -124,7 +124,8 @@ void Imports::OnWorkerDeath(uint32_t id) {
           tar_size = number;
           break;
         case Tag::kStep:
-          if (number < static_cast<uint64_t>(Step::kCount)) failure.step = static_cast<Step>(number);
+          if (number < static_cast<uint64_t>(Step::kCount))
+            failure.step = static_cast<Step>(number);
           break;
         case Tag::kErrno:
           failure.error = static_cast<int32_t>(number);

@@ -11,8 +11,9 @@
 
 namespace caisson {
 
-// Imports: a host folder is copied into the runtime's scratch folder by a sandboxed worker, and gets its
-// name in the store when it is complete and on disk. What did not become complete is removed.
+// Imports: a host folder is copied into the runtime's scratch folder by a sandboxed worker, and
+// gets its name in the store when it is complete and on disk. What did not become complete is
+// removed.
 class Imports {
  public:
   Imports(Loop& loop, Jobs& jobs, Answers& answers, std::string scratch)

@@ -12,24 +12,24 @@
 #include "base/unique_fd.h"
 #include "supervisor/body.h"
 
-// What the loop asks of its hands: one message there, one back. Both ends are the same executable, so
-// the form is nobody else's business and has no version.
+// What the loop asks of its hands: one message there, one back. Both ends are the same executable,
+// so the form is nobody else's business and has no version.
 namespace caisson {
 
 enum class JobKind : uint32_t {
   // inner hands
-  kLaunch,      // body: Launch. A container's process
-  kExec,        // body: Exec. A process in a container
-  kKill,        // kGroup
-  kNet,         // a network namespace
-  kDevices,     // a tmpfs for /dev
-  kSlot,        // kFolder, kLayer…: scratch folder with its overlay
-  kGroup,       // kGroup: makes it
-  kTidy,        // descriptors to close; kGroup + kGroupFate; kFolder + kFolderFate
-  kRemove,      // kFolder
-  kRotate,      // kFolder (the log's path), kCount: renames, opens the next
-  kImport,      // kFolder (of the copy); source: starts a worker
-  kPublish,     // kFolder, kTarget: the imported copy gets its name
+  kLaunch,   // body: Launch. A container's process
+  kExec,     // body: Exec. A process in a container
+  kKill,     // kGroup
+  kNet,      // a network namespace
+  kDevices,  // a tmpfs for /dev
+  kSlot,     // kFolder, kLayer…: scratch folder with its overlay
+  kGroup,    // kGroup: makes it
+  kTidy,     // descriptors to close; kGroup + kGroupFate; kFolder + kFolderFate
+  kRemove,   // kFolder
+  kRotate,   // kFolder (the log's path), kCount: renames, opens the next
+  kImport,   // kFolder (of the copy); source: starts a worker
+  kPublish,  // kFolder, kTarget: the imported copy gets its name
   // outer hand
   kSources,     // body: Launch. Opens the sources of its binds and overlays
   kOpenFolder,  // kPath: a host folder, for an import
@@ -38,28 +38,49 @@ enum class JobKind : uint32_t {
 };
 
 // Numbers and texts of a job; lists by repetition.
-enum class JobTag : uint16_t { kGroup, kFolder, kLayer, kTarget, kPath, kCount, kGroupFate, kFolderFate };
+enum class JobTag : uint16_t {
+  kGroup,
+  kFolder,
+  kLayer,
+  kTarget,
+  kPath,
+  kCount,
+  kGroupFate,
+  kFolderFate
+};
 
 enum class Fate : uint64_t {
   kLeave = 0,
-  kRecycle = 1,     // make it as new, or say that it cannot be
+  kRecycle = 1,  // make it as new, or say that it cannot be
   kRemove = 2,
-  kIfEmpty = 3,     // a group: remove it if nothing runs in it
+  kIfEmpty = 3,  // a group: remove it if nothing runs in it
 };
 
 // What a descriptor is for. Each at most once in a message; what comes in numbers is in `more`.
 enum class Role : uint32_t {
-  kBody, kStdin, kStdout, kStderr, kRootfs, kNet, kDevices, kFolder, kInit,   // to a hand
-  kPidfd, kReport, kMountNamespace, kLog, kSource,                             // from a hand (kSource: both)
+  kBody,
+  kStdin,
+  kStdout,
+  kStderr,
+  kRootfs,
+  kNet,
+  kDevices,
+  kFolder,
+  kInit,  // to a hand
+  kPidfd,
+  kReport,
+  kMountNamespace,
+  kLog,
+  kSource,  // from a hand (kSource: both)
   kCount,
 };
 
 struct Message {
   JobKind kind = {};
-  Failure failure;   // from a hand; step kNone: it went well
+  Failure failure;  // from a hand; step kNone: it went well
   int32_t pid = 0;
   uint32_t recycled = 0;  // from kTidy: bits kRecycledGroup, kRecycledFolder
-  std::string text;  // kernel log, or what a failure was about
+  std::string text;       // kernel log, or what a failure was about
   FieldWriter fields;
   std::vector<uint8_t> received_fields;
   std::shared_ptr<Body> body;
@@ -102,8 +123,8 @@ struct Job {
   Who who = Who::kInner;
   Urgency urgency = Urgency::kTidy;
   bool makes_process = false;  // a child of ours that we do not know of before the answer
-  // Completes the message when a hand is free for it (the latest moment to choose from pools). False:
-  // nobody wants it any more, and `done` is not called.
+  // Completes the message when a hand is free for it (the latest moment to choose from pools).
+  // False: nobody wants it any more, and `done` is not called.
   std::function<bool(Message& message)> prepare;
   // What `prepare` made, when the hand it was made for turned out to be dead.
   std::shared_ptr<Message> ready;

@@ -18,7 +18,8 @@ namespace caisson {
 //   folder <n> <store path>         a folder that was registered
 //   gone <n>                        record n needs no undoing any more
 //
-// Not synced: a reboot undoes what it lists, except folders, which the store sweeps by reachability.
+// Not synced: a reboot undoes what it lists, except folders, which the store sweeps by
+// reachability.
 struct JournalRecord {
   std::string kind;
   uint32_t number = 0;

@@ -27,14 +27,13 @@ namespace caisson::kernel {
 constexpr uint64_t kBeneath =
     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
 
-// waitid(P_PIDFD) with the fifth argument that the C library hides: the rusage of the process and of
-// what it has waited for. si_pid is 0 when WNOHANG found nothing.
+// waitid(P_PIDFD) with the fifth argument that the C library hides: the rusage of the process and
+// of what it has waited for. si_pid is 0 when WNOHANG found nothing.
 inline int WaitPidfd(int pidfd, siginfo_t* info, int options, rusage* usage) noexcept {
   constexpr int kPidfd = 3;
   memset(info, 0, sizeof *info);
-  return RetryEintr([&] {
-    return static_cast<int>(syscall(SYS_waitid, kPidfd, pidfd, info, options, usage));
-  });
+  return RetryEintr(
+      [&] { return static_cast<int>(syscall(SYS_waitid, kPidfd, pidfd, info, options, usage)); });
 }
 
 // fork(2) with flags and a pidfd. clone(2), not clone3: nothing here needs more, and outer seccomp

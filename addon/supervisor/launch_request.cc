@@ -173,8 +173,7 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
     }
   }
   if (auto end = walk.End(); !end) return std::unexpected(end.error());
-  const bool logs =
-      request.stdio[1] == StdioKind::kLog || request.stdio[2] == StdioKind::kLog;
+  const bool logs = request.stdio[1] == StdioKind::kLog || request.stdio[2] == StdioKind::kLog;
   if (logs && request.log_path.empty()) {
     return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kLogFile));
   }

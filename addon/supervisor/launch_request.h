@@ -17,10 +17,10 @@ struct LaunchRequest {
   std::string group;                // "": one of the supervisor's
   uint64_t timeout_ms = 0;          // 0: none
   uint64_t namespaces = 0;
-  std::string log_path;             // "": no log
+  std::string log_path;  // "": no log
   uint64_t log_max_bytes = 0;
   uint32_t log_files = 1;
-  uint32_t sources = 0;             // host paths to open first
+  uint32_t sources = 0;  // host paths to open first
   bool want_started = false;
   bool warm = false;
   protocol::StdioKind stdio[3] = {};
@@ -37,8 +37,8 @@ struct ExecRequest {
 [[nodiscard]] Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds);
 [[nodiscard]] Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds);
 
-// A failed step in words: the path, key or name that item `failure.index` of the request is about; ""
-// when there is none.
+// A failed step in words: the path, key or name that item `failure.index` of the request is about;
+// "" when there is none.
 [[nodiscard]] std::string DetailOf(const Failure& failure, Bytes body);
 
 }  // namespace caisson

@@ -106,8 +106,7 @@ void LogWriter::Write(size_t index, size_t bytes) {
     uint8_t record[sizeof marker + sizeof stream.lost];
     memcpy(record, &marker, sizeof marker);
     memcpy(record + sizeof marker, &stream.lost, sizeof stream.lost);
-    const ssize_t written =
-        RetryEintr([&] { return write(file_.get(), record, sizeof record); });
+    const ssize_t written = RetryEintr([&] { return write(file_.get(), record, sizeof record); });
     if (written != static_cast<ssize_t>(sizeof record)) {
       if (written > 0) (void)ftruncate(file_.get(), static_cast<off_t>(file_bytes_));
       stream.lost += bytes;

@@ -15,12 +15,13 @@ namespace caisson {
 //   u32 payload bytes · u8 stream (1 stdout, 2 stderr) · u8 flags · u16 0 · u64 time, ns since 1970
 //   payload
 //
-// flags 0: payload is what was written. flags kLost: payload is one u64, how many bytes of this stream
-// were dropped before this point because the file could not be written (disk full).
+// flags 0: payload is what was written. flags kLost: payload is one u64, how many bytes of this
+// stream were dropped before this point because the file could not be written (disk full).
 //
-// Writing to a regular file is the one thing the loop does that may take a moment (it goes to the page
-// cache); the amount per turn is bounded. The container never waits for the disk: what cannot be
-// written is dropped and counted. It waits while a full file is exchanged for the next (by a hand).
+// Writing to a regular file is the one thing the loop does that may take a moment (it goes to the
+// page cache); the amount per turn is bounded. The container never waits for the disk: what cannot
+// be written is dropped and counted. It waits while a full file is exchanged for the next (by a
+// hand).
 class LogWriter {
  public:
   static constexpr uint8_t kLost = 1;

@@ -22,8 +22,12 @@ uint64_t Now(clockid_t clock) {
 
 }  // namespace
 
-uint64_t MonotonicNs() { return Now(CLOCK_MONOTONIC); }
-uint64_t RealtimeNs() { return Now(CLOCK_REALTIME); }
+uint64_t MonotonicNs() {
+  return Now(CLOCK_MONOTONIC);
+}
+uint64_t RealtimeNs() {
+  return Now(CLOCK_REALTIME);
+}
 
 Result<> Loop::Open() {
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
@@ -79,7 +83,9 @@ void Loop::Cancel(Timer* timer) {
   *timer = {};
 }
 
-void Loop::Soon(std::function<void()> run) { soon_.push_back(std::move(run)); }
+void Loop::Soon(std::function<void()> run) {
+  soon_.push_back(std::move(run));
+}
 
 // Only ever moves the kernel's timer when the earliest deadline is before it: one that fires for
 // nothing costs less than re-arming for every cancelled timeout.

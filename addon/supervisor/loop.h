@@ -27,8 +27,9 @@ class Loop {
 
   [[nodiscard]] Result<> Open();
 
-  // `fd` is borrowed until Forget, which must come before it is closed. Aborts when the kernel is out
-  // of memory for it: pid 1 has nothing better to do, and the bootstrap process undoes everything.
+  // `fd` is borrowed until Forget, which must come before it is closed. Aborts when the kernel is
+  // out of memory for it: pid 1 has nothing better to do, and the bootstrap process undoes
+  // everything.
   [[nodiscard]] Token Watch(int fd, uint32_t events, Ready ready);
   void Change(Token token, uint32_t events);
   void Forget(Token* token);  // sets it to 0; 0 is fine
@@ -41,6 +42,8 @@ class Loop {
 
   void Run();
   void Stop() { running_ = false; }
+  // What was put off until `Soon`. Run() does it by itself.
+  void RunSoon();
 
  private:
   struct Watched {
@@ -49,7 +52,6 @@ class Loop {
   };
   void Arm();
   void RunTimers();
-  void RunSoon();
 
   UniqueFd epoll_;
   UniqueFd timer_fd_;

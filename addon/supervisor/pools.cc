@@ -85,7 +85,9 @@ void Pools::NoteStart(size_t running) {
   }
 }
 
-size_t Pools::Target() { return std::clamp(peak_ + 1, kLeast, kMost); }
+size_t Pools::Target() {
+  return std::clamp(peak_ + 1, kLeast, kMost);
+}
 
 void Pools::Warm(const std::vector<std::string>& layers) {
   if (layers.empty()) return;
@@ -163,8 +165,8 @@ void Pools::FillList(List* list, size_t target) {
     job.urgency = Urgency::kPrepare;
     // The list may be gone when its turn comes: looked up by its layers.
     job.prepare = [this, layers = list->layers, folder](Message& message) {
-      const bool wanted = std::ranges::any_of(
-          lists_, [&](const List& one) { return one.layers == layers; });
+      const bool wanted =
+          std::ranges::any_of(lists_, [&](const List& one) { return one.layers == layers; });
       if (closed_ || !wanted) {
         ReturnFolder(std::move(*folder));
         return false;
@@ -176,8 +178,8 @@ void Pools::FillList(List* list, size_t target) {
     };
     job.done = [this, layers = list->layers, folder](Message reply) {
       Slot slot{*folder, std::move(reply.fd(Role::kRootfs))};
-      const auto found = std::ranges::find_if(
-          lists_, [&](const List& one) { return one.layers == layers; });
+      const auto found =
+          std::ranges::find_if(lists_, [&](const List& one) { return one.layers == layers; });
       if (found == lists_.end() || closed_) return DropSlot(std::move(slot));
       if (found->coming > 0) --found->coming;
       if (!reply.ok() || !slot.rootfs) {

@@ -11,8 +11,8 @@
 namespace caisson {
 
 // What is prepared before it is asked for. How much follows how many starts were under way at once
-// lately; it is filled by hands that have nothing better to do. A pool that is empty costs the start
-// what it would have cost without.
+// lately; it is filled by hands that have nothing better to do. A pool that is empty costs the
+// start what it would have cost without.
 class Pools {
  public:
   // `with_groups`: cgroups can be made. `scratch`: store folder of the slots.

@@ -96,7 +96,8 @@ class Remover {
     }
   }
 
-  // Into the top folder of the tree itself, whose listing is read again: a crash leaves nothing beside.
+  // Into the top folder of the tree itself, whose listing is read again: a crash leaves nothing
+  // beside.
   int MoveUp(int folder, const char* name) {
     for (int tries = 0; tries < 100000; ++tries) {
       const std::string up = ".deep-" + std::to_string(moved_++);
@@ -124,7 +125,8 @@ Result<> RemoveTree(int parent_fd, const std::string& name) {
   return {};
 }
 
-Result<UniqueFd> OpenStoreFolder(int store_fd, const std::string& path, Missing missing, Step step) {
+Result<UniqueFd> OpenStoreFolder(int store_fd, const std::string& path, Missing missing,
+                                 Step step) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY;
   UniqueFd folder(sys::OpenAt2(store_fd, path.c_str(), kFlags, kernel::kBeneath));
   if (folder) return folder;
@@ -150,8 +152,7 @@ Result<> RemoveFolder(int store_fd, const std::string& folder, const std::string
   UniqueFd parent;
   int parent_fd = store_fd;
   if (slash != std::string::npos) {
-    auto opened =
-        OpenStoreFolder(store_fd, folder.substr(0, slash), Missing::kFail, Step::kRemove);
+    auto opened = OpenStoreFolder(store_fd, folder.substr(0, slash), Missing::kFail, Step::kRemove);
     if (!opened) {
       if (opened.error().error == ENOENT) return {};
       return std::unexpected(opened.error());

@@ -36,7 +36,9 @@ Result<std::vector<uint64_t>> ReadNumbers(Bytes body, std::initializer_list<Tag>
   return values;
 }
 
-bool TakesDescriptors(Type type) { return type == Type::kLaunch || type == Type::kExec; }
+bool TakesDescriptors(Type type) {
+  return type == Type::kLaunch || type == Type::kExec;
+}
 
 }  // namespace
 

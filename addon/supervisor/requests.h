@@ -16,8 +16,8 @@ namespace caisson {
 class Requests {
  public:
   struct Hooks {
-    std::function<FieldWriter()> welcome;          // the body of Welcome
-    std::function<void()> refused;                 // the hand-shake was bad: the channel ends
+    std::function<FieldWriter()> welcome;  // the body of Welcome
+    std::function<void()> refused;         // the hand-shake was bad: the channel ends
     std::function<void(uint32_t id)> close;
   };
   Requests(Answers& answers, Tasks& tasks, Folders& folders, Imports& imports, Pools& pools,

@@ -12,7 +12,8 @@ namespace {
 
 constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 
-Result<UniqueFd> NewFileSystem(const char* type, const char* key, const char* value, unsigned attr) {
+Result<UniqueFd> NewFileSystem(const char* type, const char* key, const char* value,
+                               unsigned attr) {
   UniqueFd context(sys::FsOpen(type));
   if (!context) return FailErrno(Step::kSlimRoot);
   if (key != nullptr && sys::FsString(context.get(), key, value) != 0) {
@@ -34,8 +35,7 @@ Result<> AttachStore(const char* store, int root_fd) {
   UniqueFd tree(sys::OpenTree(AT_FDCWD, store, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!tree && errno == EINVAL) {
     // In a user namespace what is mounted below may not be uncovered: copy it along.
-    tree.reset(
-        sys::OpenTree(AT_FDCWD, store, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    tree.reset(sys::OpenTree(AT_FDCWD, store, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   }
   if (!tree) return FailErrno(Step::kSlimRoot);
   mount_attr attr = {};

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include <utility>
+
 #include "supervisor/bootstrap.h"
 #include "supervisor/debug.h"
 #include "supervisor/folders.h"
@@ -19,8 +21,8 @@ using protocol::Tag;
 namespace {
 
 constexpr int kInnerHands = 2;
-// How long the containers may take to die when nobody waits for a clean end. After that this process
-// ends: the kernel kills what is left, the bootstrap process undoes the rest.
+// How long the containers may take to die. After that this process ends: the kernel kills what is
+// left, the bootstrap process undoes the rest.
 constexpr uint64_t kPatienceMs = 700;
 // A runtime whose two processes were killed together may still have been dying when the bootstrap
 // process looked for dead ones.
@@ -56,11 +58,12 @@ class Supervisor {
         requests_(channel_, tasks_, folders_, imports_, pools_,
                   {.welcome = [this] { return Welcome(); },
                    .refused = [this] { End(); },
-                   .close = [this](uint32_t id) {
-                     close_id_ = id;
-                     closing_ = true;
-                     End();
-                   }}) {}
+                   .close =
+                       [this](uint32_t id) {
+                         close_id_ = id;
+                         closing_ = true;
+                         End();
+                       }}) {}
 
   Result<> Start(std::string* detail);
   [[noreturn]] void Run();
@@ -89,6 +92,8 @@ class Supervisor {
   Requests requests_;
   std::vector<uint64_t> hand_pids_;
   bool ending_ = false;
+  bool undoing_ = false;
+  bool bootstrap_dead_ = false;
   bool closing_ = false;  // by a Close, which is answered
   uint32_t close_id_ = 0;
 };
@@ -139,14 +144,15 @@ void Supervisor::Run() {
   hands_.Watch();
   channel_.Open([this](Request request) { requests_.Handle(std::move(request)); },
                 [this] { End(); });
-  // Of the program: a forked sibling of it may hold the channel open. Of the bootstrap process: without
-  // it nobody answers for us.
+  // Of the program: a forked sibling of it may hold the channel open. Of the bootstrap process:
+  // without it nobody answers for us.
   Loop::Token program = loop_.Watch(runtime_.program.get(), EPOLLIN, [&](uint32_t) {
     loop_.Forget(&program);
     End();
   });
   Loop::Token bootstrap = loop_.Watch(runtime_.bootstrap.get(), EPOLLIN, [&](uint32_t) {
     loop_.Forget(&bootstrap);
+    bootstrap_dead_ = true;
     End();
   });
   (void)loop_.After(kSecondSweepMs, [this] {
@@ -161,8 +167,12 @@ void Supervisor::End() {
   ending_ = true;
   Debug("ending, %zu tasks", tasks_.size());
   channel_.StopReading();
-  const auto patience = std::make_shared<Loop::Timer>(
-      loop_.After(kPatienceMs, [this] { Exit(kExitLost); }));
+  const auto patience = std::make_shared<Loop::Timer>(loop_.After(kPatienceMs, [this] {
+    Debug("out of patience, %zu tasks", tasks_.size());
+    // With the bootstrap process gone nobody comes after us: what can be undone now, is.
+    if (!bootstrap_dead_) Exit(kExitLost);
+    Undo();
+  }));
   const auto parts = std::make_shared<int>(2);
   const auto gone = [this, patience, parts] {
     if (--*parts != 0) return;
@@ -177,6 +187,7 @@ void Supervisor::End() {
 }
 
 void Supervisor::Undo() {
+  if (std::exchange(undoing_, true)) return;
   pools_.Close();
   SubmitOuter(JobKind::kUndo, [this](Message reply) {
     if (!reply.ok()) {
@@ -189,7 +200,9 @@ void Supervisor::Undo() {
   });
 }
 
-void Supervisor::Exit(int code) { _exit(code); }
+void Supervisor::Exit(int code) {
+  _exit(code);
+}
 
 }  // namespace
 

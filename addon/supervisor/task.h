@@ -14,8 +14,8 @@
 
 namespace caisson {
 
-// One container (Launch) or exec, from its request to its one last answer. A few hundred bytes while
-// it idles: the request is dropped once it runs.
+// One container (Launch) or exec, from its request to its one last answer. A few hundred bytes
+// while it idles: the request is dropped once it runs.
 //
 //   kQueued ──► kInHand ──► kStarting ──► kRunning ──► kEnding ──► answered
 //                  │            │  report: a failure, or   │ pidfd; its log is drained
@@ -30,12 +30,12 @@ struct Task {
   State state = State::kQueued;
   protocol::Reason asked = protocol::Reason::kExited;  // kTimeout, kKilled: we ended it
   bool want_started = false;
-  bool kill_wanted = false;    // before its pid was known
-  bool group_used = false;     // its group may hold groups, or anything: not to be recycled
-  bool own_group = false;      // one of the supervisor's: recycled
+  bool kill_wanted = false;  // before its pid was known
+  bool group_used = false;   // its group may hold groups, or anything: not to be recycled
+  bool own_group = false;    // one of the supervisor's: recycled
   bool group_ready = false;
-  bool own_folder = false;     // a scratch slot
-  bool failed = false;         // the report said so: Failed when it is gone
+  bool own_folder = false;  // a scratch slot
+  bool failed = false;      // the report said so: Failed when it is gone
   uint8_t stdio_kinds[3] = {};
 
   uint32_t container = 0;  // of an exec

@@ -14,11 +14,12 @@
 
 namespace caisson {
 
-// The containers and execs of a runtime. tasks_start.cc brings them up to their exec, tasks_end.cc from
-// there to their last answer.
+// The containers and execs of a runtime. tasks_start.cc brings them up to their exec, tasks_end.cc
+// from there to their last answer.
 class Tasks {
  public:
-  Tasks(Loop& loop, Jobs& jobs, Pools& pools, Answers& answers, const UniqueFd& proc, bool with_groups)
+  Tasks(Loop& loop, Jobs& jobs, Pools& pools, Answers& answers, const UniqueFd& proc,
+        bool with_groups)
       : loop_(loop),
         jobs_(jobs),
         pools_(pools),

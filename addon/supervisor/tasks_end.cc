@@ -13,6 +13,10 @@ using protocol::Reason;
 using protocol::Tag;
 using protocol::Type;
 
+namespace {
+constexpr uint64_t kContainerEndsMs = 50;
+}  // namespace
+
 bool Tasks::Claims(pid_t pid) const {
   for (const auto& [id, task] : tasks_) {
     if (task->pid == pid) return true;
@@ -43,8 +47,8 @@ void Tasks::OnTimeout(uint32_t id) {
   SendKill(task);
 }
 
-// The whole tree. A container: its pid namespace goes with pid 1. An exec: its own cgroup, by a hand;
-// without one it is a subreaper, which kills its descendants when asked.
+// The whole tree. A container: its pid namespace goes with pid 1. An exec: its own cgroup, by a
+// hand; without one it is a subreaper, which kills its descendants when asked.
 void Tasks::SendKill(Task* task) {
   task->kill_wanted = true;
   if (!task->pidfd) return;  // OnCloned comes back to it.
@@ -125,6 +129,20 @@ void Tasks::OnPidfd(Task* task) {
   task->state = State::kEnding;
   if (task->failed && task->detail.empty() && task->start) {
     task->detail = DetailOf(task->failure, task->start->body->bytes());
+  }
+  if (task->kind == Kind::kExec && task->failed && task->failure.step == Step::kReport) {
+    // Killed, unasked, before its exec. If that was the end of its container, which needed our
+    // waitid to complete, say so.
+    (void)loop_.After(kContainerEndsMs, [this, id = task->id] {
+      Task* late = Find(id);
+      if (late == nullptr) return;
+      const Task* container = Find(late->container);
+      if (container == nullptr || container->state != State::kRunning) {
+        late->failure = {Step::kNotRunning, 0, ESRCH, 0};
+      }
+      Answer(late);
+    });
+    return;
   }
   if (task->log) {
     task->log->Drain([this, task] { Answer(task); });

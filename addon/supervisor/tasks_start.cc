@@ -105,9 +105,8 @@ Result<> Tasks::MakeLogPipes(Task* task) {
     if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) return FailErrno(Step::kLog);
   }
   task->log = std::make_unique<LogWriter>(
-      loop_, jobs_,
-      LogWriter::Options{start.log_path, start.log_max_bytes, start.log_files}, std::move(ends[0]),
-      std::move(ends[1]));
+      loop_, jobs_, LogWriter::Options{start.log_path, start.log_max_bytes, start.log_files},
+      std::move(ends[0]), std::move(ends[1]));
   return {};
 }
 
@@ -191,8 +190,7 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
 bool Tasks::PrepareExec(Task* task, Message& message) {
   const uint32_t id = task->id;
   const Task* container = Find(task->container);
-  UniqueFd init(container == nullptr ? -1
-                                     : fcntl(container->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  UniqueFd init(container == nullptr ? -1 : fcntl(container->pidfd.get(), F_DUPFD_CLOEXEC, 3));
   if (!init || container->state != State::kRunning) {
     loop_.Soon([this, id] {
       if (Task* late = Find(id)) FailStart(late, {Step::kNotRunning, 0, ESRCH, 0}, {});
@@ -250,9 +248,9 @@ Tasks::Reported Tasks::ReadReport(Task* task) {
 void Tasks::OnReport(Task* task) {
   siginfo_t status;
   rusage usage;
-  const bool dead = kernel::WaitPidfd(task->pidfd.get(), &status, WEXITED | WNOHANG | WNOWAIT,
-                                      &usage) != 0 ||
-                    status.si_pid != 0;
+  const bool dead =
+      kernel::WaitPidfd(task->pidfd.get(), &status, WEXITED | WNOHANG | WNOWAIT, &usage) != 0 ||
+      status.si_pid != 0;
   if (dead) return OnPidfd(task);
   if (ReadReport(task) == Reported::kEnd) OnExecuted(task);
 }

@@ -17,8 +17,8 @@ Result<> Undo(const JournalRecord& record, int store_fd) {
   if (store_fd < 0 || !IsStorePath(record.text)) return {};
   const size_t slash = record.text.rfind('/');
   if (slash == std::string::npos) return RemoveTree(store_fd, record.text);
-  auto parent = OpenStoreFolder(store_fd, record.text.substr(0, slash), Missing::kFail,
-                                Step::kRemove);
+  auto parent =
+      OpenStoreFolder(store_fd, record.text.substr(0, slash), Missing::kFail, Step::kRemove);
   if (!parent) {
     if (parent.error().error == ENOENT) return {};
     return std::unexpected(parent.error());

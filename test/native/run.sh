@@ -3,6 +3,7 @@
 #
 #   test/native/run.sh [NAME…]          programs of test/native/launch/, all or those named
 #   test/native/run.sh fuzz [SECONDS]   the plan's parser under libFuzzer (clang-19), from the corpus
+#   test/native/run.sh fuzz-protocol [SECONDS]   the same for what the supervisor takes from a program
 set -eu
 cd "$(dirname "$0")/../.."
 build=build/native-tests
@@ -15,6 +16,20 @@ if [ "${1:-}" = fuzz ]; then
     test/native/fuzz/parse_fuzz.cc addon/plan/*.cc -o "$build/parse_fuzz"
   exec "$build/parse_fuzz" -max_total_time="${2:-60}" -timeout=10 -print_final_stats=1 \
     "$build/corpus" test/native/fuzz/corpus
+fi
+
+if [ "${1:-}" = fuzz-protocol ]; then
+  mkdir -p "$build/protocol-corpus"
+  sources=
+  for name in body channel children debug folders imports job journal launch_request log_writer loop \
+    options packet pools reply requests tasks_end tasks_start; do
+    sources="$sources addon/supervisor/$name.cc"
+  done
+  # shellcheck disable=SC2086
+  ${FUZZ_CXX:-clang++-19} $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+    test/native/fuzz/protocol_fuzz.cc $sources -o "$build/protocol_fuzz"
+  exec "$build/protocol_fuzz" -max_total_time="${2:-60}" -timeout=10 -print_final_stats=1 \
+    "$build/protocol-corpus" test/native/fuzz/protocol-corpus
 fi
 
 names=${*:-$(cd test/native/launch && echo *_test.cc | sed 's/\.cc//g')}
