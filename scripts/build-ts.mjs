@@ -1,11 +1,34 @@
-// lib/ → dist/. Emptied first: what was deleted from lib/ must not stay in the package.
+// lib/ → dist/: declarations by tsc, one file a module; the code bundled, since reading a hundred small
+// modules costs more than all that the package does at import (90 ms of CPU time against 25). What is
+// imported lazily stays in files of its own. dist/ is emptied first: what was deleted from lib/ must
+// not stay in the package.
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { rolldown } from 'rolldown';
+
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const dist = join(root, 'dist');
+const modules = join(root, 'build', 'js');
+
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-rmSync(join(root, 'dist'), { recursive: true, force: true });
-execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
+const compile = (...args) =>
+  execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+
+for (const folder of [dist, modules]) rmSync(folder, { recursive: true, force: true });
+compile('--outDir', modules, '--declarationDir', dist);
+
+const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const bundle = await rolldown({
+  input: { index: join(modules, 'index.js'), 'cli/main': join(modules, 'cli', 'main.js') },
+  platform: 'node',
+  external: [/^node:/, ...Object.keys(dependencies)],
+});
+await bundle.write({ dir: dist, format: 'esm', chunkFileNames: 'parts/[name].js' });
+await bundle.close();

@@ -2,7 +2,6 @@
 // modes, size, types, import, the README's example. `--build` also compiles it there from source.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,12 +73,7 @@ function readmeExample() {
   return found[1];
 }
 
-function bin(name, file) {
-  const require = createRequire(import.meta.url);
-  let folder = dirname(require.resolve(name));
-  while (!readdirSync(folder).includes('package.json')) folder = dirname(folder);
-  return join(folder, file);
-}
+const tool = (name, file) => join(root, 'node_modules', name, file);
 
 const work = mkdtempSync(join(tmpdir(), 'caisson-pack-'));
 try {
@@ -153,10 +147,10 @@ try {
     });
   }
   check('publint', () => {
-    run(process.execPath, [bin('publint', 'src/cli.js'), installed, '--strict'], root);
+    run(process.execPath, [tool('publint', 'src/cli.js'), installed, '--strict'], root);
   });
   check('the types are right for those who import (attw)', () => {
-    const attw = bin('@arethetypeswrong/cli', 'dist/index.js');
+    const attw = tool('@arethetypeswrong/cli', 'dist/index.js');
     run(process.execPath, [attw, tarball, '--profile', 'esm-only'], root);
   });
 } finally {

@@ -14,18 +14,11 @@ import { buildNative } from './native.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = (...parts) => join(root, ...parts);
 
+/** The development tools ask for a little more than the package itself. */
 function checkNode() {
-  const { engines } = JSON.parse(readFileSync(path('package.json'), 'utf8'));
-  const wanted = engines.node
-    .replace(/[^0-9.]/g, '')
-    .split('.')
-    .map(Number);
-  const found = process.versions.node.split('.').map(Number);
-  for (const [i, number] of wanted.entries()) {
-    if (found[i] > number) return;
-    if (found[i] < number) {
-      throw new Error(`caisson needs Node ${engines.node}; this is ${process.version}.`);
-    }
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    throw new Error(`Building caisson needs Node 20.19 or newer; this is ${process.version}.`);
   }
 }
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
+import { packageRoot } from './package-root.js';
 import type { Binding } from './types.js';
 
 /** The two native files, from one folder, so that they belong together. */
@@ -51,8 +51,7 @@ function load(): Native {
 function nativeFolders(): string[] {
   const asked = process.env['CAISSON_NATIVE_DIR'];
   if (asked !== undefined && asked !== '') return [asked];
-  // lib/native/ and dist/native/ are equally deep.
-  const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+  const root = packageRoot();
   return [
     join(root, 'prebuilds', `${process.platform}-${process.arch}`),
     join(root, 'build', 'cmake', 'Release'),
