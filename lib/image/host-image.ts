@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { RuntimeParts } from '../runtime/parts.js';
+import { temporaryName } from '../store/files.js';
 import { makeLayer } from '../store/skeleton.js';
-import { SKELETON_LAYER, type Store } from '../store/store.js';
+import { SKELETON_LAYER } from '../store/store.js';
 import type { ImageConfig } from './config.js';
 import { readHostPaths } from './host-facts.js';
 import { planHost, type HostPlan } from './host-plan.js';
+import { registerFolder, removeFolder } from './folders.js';
 import type { HostRequest } from './request.js';
 import type { ResolvedImage } from './resolved-image.js';
 
@@ -28,11 +31,11 @@ export class HostImage {
   }
 
   /** Looks at this machine and makes the layer of mount points where it is new. */
-  async resolve(store: Store, cache: HostCache): Promise<ResolvedImage> {
+  async resolve(parts: RuntimeParts, cache: HostCache): Promise<ResolvedImage> {
     const cached = cache.get(this.id);
     if (cached !== undefined && Date.now() - cached.at < FRESH_MS) return cached.image;
     const plan = planHost(readHostPaths(this.#request), this.#request.writable);
-    const layer = await hostLayer(store, plan);
+    const layer = await hostLayer(parts, plan);
     const image: ResolvedImage = {
       id: this.id,
       layers: [SKELETON_LAYER, layer],
@@ -47,12 +50,19 @@ export class HostImage {
 export type HostCache = Map<string, { readonly image: ResolvedImage; readonly at: number }>;
 
 /** Named by what is in it, so that it is made once for each shape of a host. */
-async function hostLayer(store: Store, plan: HostPlan): Promise<string> {
+async function hostLayer(parts: RuntimeParts, plan: HostPlan): Promise<string> {
+  const { store } = parts;
   const folder = `layers/host-${digest(plan.entries).slice(0, 32)}`;
+  if (existsSync(store.path(folder))) return folder;
+
+  const temporary = `layers/${temporaryName()}`;
+  // Journalled: whoever dies now, it goes.
+  await registerFolder(parts, temporary, 'make a layer');
   try {
-    await access(store.path(folder));
-  } catch {
-    await makeLayer(store.path(folder), plan.entries);
+    await makeLayer(store.path(folder), plan.entries, store.path(temporary));
+  } finally {
+    // It is not there any more: this forgets the journal's record.
+    parts.background(removeFolder(parts, temporary));
   }
   return folder;
 }

@@ -9,7 +9,7 @@ import { errnoOf, temporaryName } from '../store/files.js';
 import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import type { Store } from '../store/store.js';
 import { addImage, layerFolder, type ImageDocument, type ImageRecord } from './records.js';
-import { removeFolder } from './remove.js';
+import { registerFolder, removeFolder } from './folders.js';
 import type { ImportRequest } from './request.js';
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -31,10 +31,9 @@ export async function importRootfs(
   throwIfAborted(signal);
   const source = await checkSource(resolve(dir), store);
   const temporary = `layers/${temporaryName()}`;
-  const folder = new FieldWriter(128).string(Tag.folder, temporary).bytes();
 
   // Journalled: whoever dies now, it goes.
-  await parts.supervisor.request(Type.register, folder, { action: 'import' });
+  await registerFolder(parts, temporary, 'import');
   const copying = copy(parts, source, temporary);
   try {
     const { diffId, tarBytes } = await orAborted(copying, signal);

@@ -1,19 +1,12 @@
 import { rename } from 'node:fs/promises';
 import { CaissonError } from '../errors/index.js';
-import { Tag, Type } from '../native/protocol.js';
-import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { isAbsent, temporaryName } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
+import { removeFolder } from './folders.js';
 import { callsOf, dropHold, leaseName } from './holds.js';
 import { listImages, type ImageRecord } from './records.js';
-
-/** Removes a folder of the store with all below it, by a hand; absent is success. */
-export async function removeFolder(parts: RuntimeParts, folder: string): Promise<void> {
-  const body = new FieldWriter(128).string(Tag.folder, folder).bytes();
-  await parts.supervisor.request(Type.remove, body, { action: 'remove' });
-}
 
 /**
  * Removes an image with all its names, then the layers that nobody uses. In this order: what is listed

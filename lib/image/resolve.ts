@@ -29,7 +29,7 @@ export async function resolveImage(
   const source = sourceOf(image);
   if (source.kind === 'host') {
     const cache = parts.slot<HostCache>(HOST_CACHE, () => new Map());
-    return await source.host.resolve(parts.store, cache);
+    return await source.host.resolve(parts, cache);
   }
   if (source.parts.root !== parts.root) {
     throw invalid('image', `belongs to the store ${source.parts.root}, not to ${parts.root}`);

@@ -1,7 +1,7 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
-import { readJson, storeError, temporaryName, writeJson } from './files.js';
+import { readJson, storeError, writeJson } from './files.js';
 import { isAlive, livingFolders, type Keeper } from './keeper.js';
 import type { Locker, Locks } from './locks.js';
 import { isName, Names } from './names.js';
@@ -32,8 +32,9 @@ export interface StoredContainer {
 }
 
 /**
- * `containers/<id>/{config,spec,state}.json`. A record is there whole or not at all: the folder is made
- * beside and renamed. None is synced to disk: a container does not outlive a reboot.
+ * `containers/<id>/{config,spec,state}.json`. A record is there once config.json, written last, is.
+ * It is made in its place, which the supervisor's journal names already: whoever dies, nothing stays.
+ * None is synced to disk: a container does not outlive a reboot.
  *
  * The order of an end: first the folder (by the supervisor), then the name.
  */
@@ -61,19 +62,18 @@ export class ContainerRecords {
    */
   async create(config: ContainerConfig, spec: unknown, state: unknown): Promise<void> {
     await this.names.reserve(config.name, config.id, config.keeper);
-    const temporary = join(this.#folder, temporaryName());
+    const folder = join(this.#folder, config.id);
     try {
-      await mkdir(temporary, { mode: 0o700 });
+      await mkdir(folder, { mode: 0o700 });
       await Promise.all([
-        writeJson(join(temporary, 'config.json'), config),
-        writeJson(join(temporary, 'spec.json'), spec),
-        writeJson(join(temporary, 'state.json'), state),
+        writeJson(join(folder, 'spec.json'), spec),
+        writeJson(join(folder, 'state.json'), state),
       ]);
-      await rename(temporary, join(this.#folder, config.id));
+      await writeJson(join(folder, 'config.json'), config);
     } catch (error) {
-      await rm(temporary, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true });
       await this.names.release(config.name, config.id);
-      throw storeError(error, join(this.#folder, config.id));
+      throw storeError(error, folder);
     }
   }
 
@@ -141,6 +141,13 @@ export class ContainerRecords {
     if (ids.includes(container)) return [container];
     const holder = await this.names.holder(container);
     return holder === undefined ? ids.filter((id) => id.startsWith(container)) : [holder.id];
+  }
+
+  /** Ids of folders without a record: being made, or left half-made. */
+  async halves(): Promise<string[]> {
+    const ids = await this.#ids();
+    const records = await Promise.all(ids.map((id) => this.read(id)));
+    return ids.filter((_, i) => records[i] === undefined);
   }
 
   async #ids(): Promise<string[]> {

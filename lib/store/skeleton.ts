@@ -22,9 +22,15 @@ export const SKELETON: readonly SkeletonEntry[] = [
   ),
 ];
 
-/** Makes the layer folder `path`, complete or not at all. One that exists is taken as it is. */
-export async function makeLayer(path: string, entries: readonly SkeletonEntry[]): Promise<void> {
-  const temporary = join(dirname(path), temporaryName());
+/**
+ * Makes the layer folder `path`, complete or not at all: it is made beside, in `temporary`, and renamed.
+ * One that exists is taken as it is.
+ */
+export async function makeLayer(
+  path: string,
+  entries: readonly SkeletonEntry[],
+  temporary = join(dirname(path), temporaryName()),
+): Promise<void> {
   try {
     await mkdir(temporary, { mode: 0o755 });
     for (const entry of entries) await makeEntry(join(temporary, entry.path), entry);

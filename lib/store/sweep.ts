@@ -24,11 +24,14 @@ export async function sweep({ store, remove }: SweepHost): Promise<void> {
     await store.containers.names.release(config.name, config.id);
   }
   await store.containers.names.sweep();
-  for (const folder of ['layers', 'containers']) {
-    for (const name of await readdir(store.path(folder))) {
-      if (!name.startsWith(TEMPORARY)) continue;
-      if (await isOld(store.path(folder, name))) await remove(`${folder}/${name}`);
-    }
+  const halves = [
+    ...(await store.containers.halves()).map((id) => ContainerRecords.folderOf(id)),
+    ...(await readdir(store.path('layers')))
+      .filter((name) => name.startsWith(TEMPORARY))
+      .map((name) => `layers/${name}`),
+  ];
+  for (const folder of halves) {
+    if (await isOld(store.path(folder))) await remove(folder);
   }
 }
 
