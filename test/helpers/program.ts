@@ -1,6 +1,8 @@
-import { execFile } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import ts from 'typescript';
 import { afterAll, beforeAll } from 'vitest';
 
@@ -20,6 +22,15 @@ export interface Program {
  * module that finds everything the package exports as `caisson`.
  */
 export function programs(): (source: string, ...args: string[]) => Promise<Program> {
+  const started = startPrograms();
+  return (source, ...args) => ended(started.start(source, args));
+}
+
+/** The same, for those who want to hold the running program, and to know where the library lies. */
+export function startPrograms(): {
+  readonly library: string;
+  start(source: string, args?: readonly string[]): ChildProcessWithoutNullStreams;
+} {
   let folder: TempFolder;
   beforeAll(async () => {
     folder = await tempFolder();
@@ -28,23 +39,31 @@ export function programs(): (source: string, ...args: string[]) => Promise<Progr
     await symlink(join(repository, 'node_modules'), join(folder.path, 'node_modules'));
   });
   afterAll(() => folder.remove());
-  return (source, ...args) => start(join(folder.path, 'lib/index.js'), source, args);
+  return {
+    get library() {
+      return join(folder.path, 'lib/index.js');
+    },
+    start(source, args = []) {
+      const script = `import * as caisson from ${JSON.stringify(this.library)};\n${source}`;
+      const native = nativeFile('caisson.node');
+      const env = { ...process.env, CAISSON_NATIVE_DIR: native === null ? '' : dirname(native) };
+      return spawn(process.execPath, ['--input-type=module', '-e', script, '--', ...args], {
+        env,
+        timeout: 20_000,
+        killSignal: 'SIGKILL',
+      });
+    },
+  };
 }
 
-function start(library: string, source: string, args: string[]): Promise<Program> {
-  const script = `import * as caisson from ${JSON.stringify(library)};\n${source}`;
-  const native = nativeFile('caisson.node');
-  const env = { ...process.env, CAISSON_NATIVE_DIR: native === null ? '' : dirname(native) };
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      ['--input-type=module', '-e', script, '--', ...args],
-      { env, timeout: 20_000, killSignal: 'SIGKILL' },
-      (_error, stdout, stderr) => {
-        resolve({ exitCode: child.exitCode, signal: child.signalCode, stdout, stderr });
-      },
-    );
-  });
+async function ended(child: ChildProcessWithoutNullStreams): Promise<Program> {
+  child.stdin.end();
+  const [stdout, stderr] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close'),
+  ]);
+  return { exitCode: child.exitCode, signal: child.signalCode, stdout, stderr };
 }
 
 /** Types only have to be taken out. */
