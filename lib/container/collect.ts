@@ -4,7 +4,7 @@ import { abortError, ExecError, throwIfAborted } from '../errors/index.js';
 import type { FailureContext } from '../native/failure.js';
 import { StdioKind, type Type } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import type { Collected } from '../runtime/supervisor.js';
+import type { Collected } from '../runtime/supervisor-types.js';
 import type { CollectRequest } from './collect-request.js';
 import { asAborted, exitInfo, type ExitInfo } from './exit-info.js';
 import type { Encoding } from './options.js';

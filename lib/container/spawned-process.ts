@@ -21,17 +21,39 @@ export interface Pipes {
 }
 
 export function openPipes(binding: Binding, input: 'pipe' | 'ignore'): Pipes {
-  const toStdin = input === 'pipe' ? binding.pipe('toChild') : undefined;
-  const fromStdout = binding.pipe('fromChild');
-  const fromStderr = binding.pipe('fromChild');
-  const stdin =
-    toStdin === undefined
-      ? null
-      : new Socket({ fd: toStdin.local, readable: false, writable: true });
-  const stdout = new PipeReader(fromStdout.local);
-  const stderr = new PipeReader(fromStderr.local);
-  const remote = [fromStdout.remote, fromStderr.remote];
-  if (toStdin !== undefined) remote.unshift(toStdin.remote);
+  const made: { local: number; remote: number }[] = [];
+  const pipe = (direction: 'toChild' | 'fromChild'): { local: number; remote: number } => {
+    const ends = binding.pipe(direction);
+    made.push(ends);
+    return ends;
+  };
+  try {
+    const toStdin = input === 'pipe' ? pipe('toChild') : undefined;
+    const [out, err] = [pipe('fromChild'), pipe('fromChild')];
+    return pipesOf(
+      toStdin === undefined ? null : writer(toStdin.local),
+      new PipeReader(out.local),
+      new PipeReader(err.local),
+      made.map(({ remote }) => remote),
+    );
+  } catch (error) {
+    // Out of descriptors: those that were had are given back.
+    for (const { local, remote } of made) {
+      binding.closeFd(local);
+      binding.closeFd(remote);
+    }
+    throw error;
+  }
+}
+
+const writer = (fd: number): Socket => new Socket({ fd, readable: false, writable: true });
+
+function pipesOf(
+  stdin: Socket | null,
+  stdout: PipeReader,
+  stderr: PipeReader,
+  remote: readonly number[],
+): Pipes {
   return {
     stdin,
     stdout,

@@ -1,45 +1,16 @@
 import { CaissonError, throwIfAborted } from '../errors/index.js';
-import {
-  failureToError,
-  kernelFailure,
-  readFailed,
-  type FailureContext,
-} from '../native/failure.js';
-import { PROTOCOL_VERSION, Tag, Type, type CgroupMode } from '../native/protocol.js';
+import { failureToError, readFailed, type FailureContext } from '../native/failure.js';
+import { Tag, Type } from '../native/protocol.js';
 import type { Binding, Channel } from '../native/types.js';
 import { FieldReader, FieldWriter } from '../native/wire.js';
-import { lostExit, readExit, type RawExit } from './raw-exit.js';
-
-export interface SupervisorOptions {
-  readonly binding: Binding;
-  /** Absolute path of the executable. */
-  readonly executable: string;
-  readonly args: readonly string[];
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What the supervisor said of itself in its Welcome. */
-export interface SupervisorFacts {
-  readonly cgroupMode: CgroupMode;
-  readonly supervisorPid: number;
-  readonly bootstrapPid: number;
-  readonly handPids: readonly number[];
-}
-
-/** What a `launch` is told, in this order; `failed` comes instead of the other two. */
-export interface LaunchEvents {
-  /** exec has happened; the host's pid, or -1 when the process has been reaped already. */
-  started?(pid: number): void;
-  exited(exit: RawExit): void;
-  failed(error: CaissonError): void;
-}
-
-export interface Collected {
-  readonly exit: RawExit;
-  readonly stdout: Uint8Array;
-  readonly stderr: Uint8Array;
-  readonly truncated: boolean;
-}
+import { checkVersion, helloBody, orStartError, readWelcome } from './hand-shake.js';
+import { lostExit, readExit } from './raw-exit.js';
+import type {
+  Collected,
+  LaunchEvents,
+  SupervisorFacts,
+  SupervisorOptions,
+} from './supervisor-types.js';
 
 interface Entry {
   /** Any message of this id; `body` is null when the channel has closed. */
@@ -54,6 +25,7 @@ export class Supervisor {
   readonly #binding: Binding;
   readonly #channel: Channel;
   readonly #entries = new Map<number, Entry>();
+  readonly #collecting = new Set<number>();
   readonly #gone: Promise<void>;
   #markGone!: () => void;
   #lastId = 0;
@@ -79,18 +51,13 @@ export class Supervisor {
   /** Starts one and shakes hands. */
   static async start(options: SupervisorOptions): Promise<Supervisor> {
     throwIfAborted(options.signal);
-    const expected = options.binding.protocolVersion;
-    if (expected !== PROTOCOL_VERSION) {
-      throw new CaissonError('ERR_PROTOCOL_MISMATCH', {
-        expected: PROTOCOL_VERSION,
-        found: expected,
-      });
-    }
-    const supervisor = new Supervisor(options);
+    checkVersion(options.binding.protocolVersion);
+    const supervisor = orStartError(options, () => new Supervisor(options));
     const stop = (): void => supervisor.#channel.close();
     options.signal?.addEventListener('abort', stop, { once: true });
     try {
-      await supervisor.#shakeHands();
+      const answer = await supervisor.keepAlive(supervisor.#ask(Type.hello, helloBody()));
+      supervisor.facts = readWelcome(answer, supervisor.#channel.pid);
       throwIfAborted(options.signal);
       return supervisor;
     } catch (error) {
@@ -100,25 +67,6 @@ export class Supervisor {
     } finally {
       options.signal?.removeEventListener('abort', stop);
     }
-  }
-
-  async #shakeHands(): Promise<void> {
-    const hello = new FieldWriter(64).u64(Tag.version, PROTOCOL_VERSION).bytes();
-    const answer = await this.keepAlive(this.#ask(Type.hello, hello));
-    if (answer.type === Type.failed) {
-      const failed = readFailed(answer.fields);
-      throw new CaissonError('ERR_SUPERVISOR_START', kernelFailure(failed, failed.detail));
-    }
-    const found = answer.fields.number(Tag.version) ?? 0;
-    if (answer.type !== Type.welcome || found !== PROTOCOL_VERSION) {
-      throw new CaissonError('ERR_PROTOCOL_MISMATCH', { expected: PROTOCOL_VERSION, found });
-    }
-    this.facts = {
-      cgroupMode: (answer.fields.number(Tag.cgroupMode) ?? 0) as CgroupMode,
-      supervisorPid: answer.fields.number(Tag.supervisorPid) ?? -1,
-      bootstrapPid: answer.fields.number(Tag.bootstrapPid) ?? this.#channel.pid,
-      handPids: answer.fields.numbers(Tag.handPid),
-    };
   }
 
   /** Sends a request that is answered by Done, and returns what Done says. */
@@ -177,6 +125,7 @@ export class Supervisor {
     const id = this.#nextId();
     const result = new Promise<Collected>((resolve, reject) => {
       if (this.#lost !== undefined) throw this.#lost;
+      this.#collecting.add(id);
       this.#channel.collect(
         type,
         id,
@@ -184,6 +133,7 @@ export class Supervisor {
         input,
         maxOutputBytes,
         (answer, bytes, stdout, stderr, truncated) => {
+          this.#collecting.delete(id);
           if (answer === Type.exited) {
             resolve({ exit: readExit(new FieldReader(bytes)), stdout, stderr, truncated });
           } else if (answer === Type.failed) {
@@ -295,7 +245,7 @@ export class Supervisor {
   #nextId(): number {
     do {
       this.#lastId = this.#lastId >= 0xffff_ffff ? 1 : this.#lastId + 1;
-    } while (this.#entries.has(this.#lastId));
+    } while (this.#entries.has(this.#lastId) || this.#collecting.has(this.#lastId));
     return this.#lastId;
   }
 }

@@ -1,0 +1,35 @@
+import type { CaissonError } from '../errors/index.js';
+import type { CgroupMode } from '../native/protocol.js';
+import type { Binding } from '../native/types.js';
+import type { RawExit } from './raw-exit.js';
+
+export interface SupervisorOptions {
+  readonly binding: Binding;
+  /** Absolute path of the executable. */
+  readonly executable: string;
+  readonly args: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What the supervisor said of itself in its Welcome. */
+export interface SupervisorFacts {
+  readonly cgroupMode: CgroupMode;
+  readonly supervisorPid: number;
+  readonly bootstrapPid: number;
+  readonly handPids: readonly number[];
+}
+
+/** What a `launch` is told, in this order; `failed` comes instead of the other two. */
+export interface LaunchEvents {
+  /** exec has happened; the host's pid, or -1 when the process has been reaped already. */
+  started?(pid: number): void;
+  exited(exit: RawExit): void;
+  failed(error: CaissonError): void;
+}
+
+export interface Collected {
+  readonly exit: RawExit;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  readonly truncated: boolean;
+}
