@@ -5,7 +5,7 @@
 //   node scripts/setup.mjs start      … and runs examples/hello.mjs      (npm start)
 //   node scripts/setup.mjs test       … and runs every test this user can (npm test)
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
