@@ -58,7 +58,8 @@ Failure EnterSealedImage(const Options& options, int argc, char** argv) {
   char sealed[] = "--sealed";
   arguments.push_back(sealed);
   arguments.push_back(nullptr);
-  return ExecSealedCopy(options.run.c_str(), arguments.data());
+  const char* const folders[] = {options.root.c_str(), options.run.c_str()};
+  return ExecSealedCopy(folders, arguments.data());
 }
 
 Result<> Prepare(Runtime* runtime, std::string* detail) {

@@ -234,7 +234,11 @@ Finding NoNewPrivileges(const Host& host) {
 // By the code that the bootstrap uses: a sealed memfd, else a nameless file in the run folder.
 Finding MemfdExec(const Host& host) {
   return Try(host, Where::kOutside, [&] {
-    const char* folder = host.run_folder.empty() ? "/tmp" : host.run_folder.c_str();
+    // As the supervisor does it: in the store, else in the run folder.
+    std::vector<const char*> folders;
+    for (const std::string* folder : {&host.store_folder, &host.run_folder}) {
+      if (!folder->empty()) folders.push_back(folder->c_str());
+    }
     const std::string policy = ReadWord("/proc/sys/vm/memfd_noexec");
     const bool forbidden = policy == "2";
     const char* cause = forbidden ? "memfd-noexec" : host.filtered ? "outer-seccomp" : "refused";
@@ -254,7 +258,7 @@ Finding MemfdExec(const Host& host) {
       char subcommand[] = "check";
       char option[] = "--from-copy";
       char* const argv[] = {name, subcommand, option, nullptr};
-      failure = ExecSealedCopy(folder, argv);
+      failure = ExecSealedCopy(folders, argv);
       (void)!write(report_write.get(), &failure, sizeof failure);
       _exit(kNotStarted);
     }
@@ -267,7 +271,7 @@ Finding MemfdExec(const Host& host) {
     if (code == kFromMemfd) return Ok();
     if (code == kFromFile) {
       return Note(cause, EACCES,
-                  why + ": the supervisor runs from a nameless file in the run folder");
+                  why + ": the supervisor runs from a nameless file in the store or run folder");
     }
     (void)!read(report_read.get(), &failure, sizeof failure);
     // Noexec mounts answer execve with EACCES; file systems without O_TMPFILE answer open with

@@ -33,8 +33,8 @@ int CopyAll(int from, int to) {
 
 Result<UniqueFd> SealedMemfd(int self) {
   const char* name = "caisson-supervisor";
-  int fd = static_cast<int>(
-      syscall(SYS_memfd_create, name, kMfdCloexec | kMfdAllowSealing | kMfdExec));
+  int fd =
+      static_cast<int>(syscall(SYS_memfd_create, name, kMfdCloexec | kMfdAllowSealing | kMfdExec));
   // Kernels before 6.3 do not know the flag. Remove when 6.3 is the floor.
   if (fd < 0 && errno == EINVAL) {
     fd = static_cast<int>(syscall(SYS_memfd_create, name, kMfdCloexec | kMfdAllowSealing));
@@ -62,21 +62,27 @@ Result<UniqueFd> NamelessFile(int self, const char* folder) {
 
 }  // namespace
 
-Failure ExecSealedCopy(const char* scratch_folder, char* const* argv) {
+Failure ExecSealedCopy(std::span<const char* const> folders, char* const* argv) {
   UniqueFd self(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   if (!self) return {.step = Step::kMemfd, .error = errno};
 
-  auto copy = SealedMemfd(self.get());
-  if (!copy && (copy.error().error == EACCES || copy.error().error == EPERM ||
-                copy.error().error == ENOSYS)) {
-    if (lseek(self.get(), 0, SEEK_SET) != 0) return {.step = Step::kMemfd, .error = errno};
-    copy = NamelessFile(self.get(), scratch_folder);
-  }
-  if (!copy) return copy.error();
-
   char* const no_environment[] = {nullptr};
-  (void)syscall(SYS_execveat, copy->get(), "", argv, no_environment, AT_EMPTY_PATH);
-  return {.step = Step::kReexec, .error = errno};
+  Failure failure;
+  if (auto copy = SealedMemfd(self.get()); copy) {
+    (void)syscall(SYS_execveat, copy->get(), "", argv, no_environment, AT_EMPTY_PATH);
+    failure = {.step = Step::kReexec, .error = errno};
+  } else {
+    failure = copy.error();
+  }
+  if (failure.error != EACCES && failure.error != EPERM && failure.error != ENOSYS) return failure;
+
+  for (const char* folder : folders) {
+    if (lseek(self.get(), 0, SEEK_SET) != 0) break;
+    if (auto file = NamelessFile(self.get(), folder); file) {
+      (void)syscall(SYS_execveat, file->get(), "", argv, no_environment, AT_EMPTY_PATH);
+    }
+  }
+  return failure;
 }
 
 }  // namespace caisson

@@ -67,7 +67,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   apparmor: appArmorProfile,
   'memfd-noexec': `${keep('vm.memfd_noexec=1')} Or give \`runDir\` a file system that is not mounted noexec.`,
   'memfd-exec/refused':
-    'Give `runDir` a file system that is not mounted noexec and knows O_TMPFILE (ext4, xfs, btrfs, tmpfs).',
+    'Give `root` or `runDir` a file system that is not mounted noexec and knows O_TMPFILE (ext4, xfs, btrfs, tmpfs).',
   quota: keep('kernel.keys.maxkeys=2000'),
   'kernel-command-line':
     'Add cgroup_enable=memory (and for v1 swapaccount=1) to the kernel command line, on a Raspberry Pi in /boot/firmware/cmdline.txt.',

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -659,6 +660,16 @@ class Isolation(Case):
             self.assertTrue(exe.startswith('/memfd:caisson'), exe)
             with self.assertRaises(OSError):
                 open(f'/proc/{pid}/exe', 'r+b').close()
+
+    def test_without_executable_memfds(self):
+        switch = '/proc/sys/vm/memfd_noexec'  # of the pid namespace
+        if not ROOT or not os.path.exists(switch):
+            self.skipTest('needs root and vm.memfd_noexec')
+        inside = (f'echo 2 > {switch} && exec "$@"', 'sh', sys.executable, os.path.abspath(__file__),
+                  'Containers.test_a_container_of_its_own', 'Containers.test_nothing_of_ours_is_inside')
+        done = subprocess.run(['unshare', '--pid', '--fork', '--mount-proc', 'sh', '-c', *inside],
+                              capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
 
     def test_no_other_user_can_look(self):
         if not ROOT:
