@@ -4,8 +4,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, release, tmpdir, totalmem } from 'node:os';
+import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const BENCH = dirname(fileURLToPath(import.meta.url));
@@ -145,6 +146,23 @@ export function makeMachine(undo) {
     prepared: compile('prepared.c', join(folder, 'prepared')),
     spawner: compile('spawner.c', join(folder, 'spawner')),
   };
+}
+
+/** Which share of the processors' time others take, looked at for two seconds. */
+export async function othersShare() {
+  const times = () =>
+    cpus().reduce(
+      (sum, { times: { idle, ...busy } }) => ({
+        idle: sum.idle + idle,
+        busy: sum.busy + Object.values(busy).reduce((a, b) => a + b, 0),
+      }),
+      { idle: 0, busy: 0 },
+    );
+  const before = times();
+  await sleep(2000);
+  const after = times();
+  const busy = after.busy - before.busy;
+  return busy / (busy + after.idle - before.idle);
 }
 
 /** The machine in words that name no machine. */

@@ -101,14 +101,15 @@ function targetsText(targets) {
  * @returns {string} the whole page
  */
 export function page({ machine, tables, targets, versions, rounds }) {
-  const { cores, processor, memoryGiB, kernel, node, cgroups, store, mounts } = machine;
+  const { cores, processor, memoryGiB, kernel, node, cgroups, store, mounts, othersPercent } =
+    machine;
   return `# Benchmarks
 
 Written by \`npm run bench -- --write\`. Everything on this page was measured in one run, interleaved in ${rounds}
 rounds (each subject a little in each round), so that what slows the machine down slows all of them.
 
 ${cores} cores (${processor}), ${memoryGiB} GiB, Linux ${kernel}, Node ${node}, cgroups ${cgroups}, store on ${store},
-${mounts} mounts on the host. ${versions.join(', ')}.
+${mounts} mounts on the host; other programs used ${othersPercent} % of the processors when it began. ${versions.join(', ')}.
 
 What is compared with what:
 

@@ -9,7 +9,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { BENCH, describeMachine, endPrograms, makeMachine, Unavailable, Undo } from './machine.mjs';
+import {
+  BENCH,
+  describeMachine,
+  endPrograms,
+  makeMachine,
+  othersShare,
+  Unavailable,
+  Undo,
+} from './machine.mjs';
 import { Ours, ORDINARY_USER, rootlessObstacle } from './ours.mjs';
 import { bwrap, Docker, floor, floorRate, ociExec, ociRun, podmanRun } from './peers.mjs';
 import { page, percentile } from './report.mjs';
@@ -141,6 +149,13 @@ function once(make) {
 
 /** @returns {Promise<void>} */
 async function main() {
+  const others = await othersShare();
+  if (others > 0.1) {
+    console.error(
+      `bench: other programs use ${Math.round(others * 100)} % of this machine: ratios will mislead ` +
+        '(who runs more processes at once gets more of what is left)',
+    );
+  }
   const machine = makeMachine(undo);
   const ours = once(() => Ours.start(machine, undo, { name: 'root' }));
   const rootless = once(() => {
@@ -519,7 +534,7 @@ async function main() {
   }
 
   const result = {
-    machine: describeMachine(),
+    machine: { ...describeMachine(), othersPercent: Math.round(others * 100) },
     versions: [
       ...version('crun', '--version'),
       ...version('runc', '--version'),
