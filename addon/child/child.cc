@@ -109,6 +109,9 @@ void ResetSignals(const Context& context) noexcept {
 }
 
 [[noreturn]] void Run(Context& context, const ChildStep* steps, int count) noexcept {
+  for (const int fd : context.parents_ends) {
+    if (fd >= 0) (void)close(fd);
+  }
   ResetSignals(context);
   (void)umask(0);  // modes are what the steps say; Execute() sets the plan's
   Failure failure;

@@ -20,6 +20,9 @@ struct Context {
   const ProcessPlan* process = nullptr;
   int report = -1;                   // write end; EOF for the reader once execve has succeeded
   int gate = -1;                     // read end; -1: not gated
+  // The parent's ends of both, which the clone has copied: while they are open here, the parent's
+  // death does not show.
+  int parents_ends[2] = {-1, -1};
   int stdio[3] = {-1, -1, -1};       // -1: /dev/null of the container
   List<int> cgroup_procs;            // to write "0" to
   int net = -1;                      // network namespace to enter; -1: see loopback

@@ -95,6 +95,8 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
   }
   context.report = report->write_end.get();
   context.gate = gate.read_end.get();
+  context.parents_ends[0] = report->read_end.get();
+  context.parents_ends[1] = gate.write_end.get();
   context.rootless = host.rootless;
   // Asked once: a hand sets its signals up before its first call, and a hundred system calls for
   // every child would be a fiftieth of a start.

@@ -1,5 +1,8 @@
 // zone: test
 // Needs: a static busybox; root or user namespaces. What a container finds itself in.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
 #include <sys/resource.h>
 
 #include "launch/sandbox.h"
@@ -255,6 +258,52 @@ void RunsNothingWithoutLayers() {
   CHECK_EQ(FailureOf(body), "Overlay ENOENT 0");
 }
 
+void WaitsAtTheGate() {
+  box->gated = true;
+  CHECK_EQ(box->Print("echo through"), "through\n");
+  box->open_gate = false;
+  CHECK_EQ(FailureOf(box->Body({"true"})), "AwaitStart ECANCELED 0");
+  box->gated = false;
+  box->open_gate = true;
+}
+
+void LoadsAFilter() {
+  const sock_filter allow = {.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = SECCOMP_RET_ALLOW};
+  for (const uint64_t no_new_privileges : {0, 1}) {
+    CHECK_EQ(box->Print("grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status | tr -d '\\t'",
+                        [&](FieldWriter& body) {
+                          body.U64(Tag::kNoNewPrivileges, no_new_privileges);
+                          body.Blob(Tag::kSeccompFilter,
+                                    {reinterpret_cast<const uint8_t*>(&allow), sizeof allow});
+                        }),
+             "NoNewPrivs:" + std::to_string(no_new_privileges) + "\nSeccomp:2\n");
+  }
+}
+
+// Somebody on the host swaps a folder of a shared volume for a link while containers with a mount
+// below it start. Whatever they meet, nothing appears where the link points to on the host.
+void ResistsARacer() {
+  Shell("mkdir -p /tmp/race/a /tmp/canary && ln -s ../../../../tmp/canary /tmp/race/b");
+  const pid_t racer = fork();
+  CHECK_OK(racer);
+  if (racer == 0) {
+    for (;;) (void)renameat2(AT_FDCWD, "/tmp/race/a", AT_FDCWD, "/tmp/race/b", RENAME_EXCHANGE);
+  }
+  auto body = box->Body({"true"});
+  FieldWriter volume = Mount(MountKind::kBind, "/vol", 0);
+  volume.String(Tag::kMountSource, "/tmp/race");
+  body.Group(Tag::kMount, volume);
+  body.Group(Tag::kMount, Mount(MountKind::kTmpfs, "/vol/a/inside", kNoDevices));
+  for (int i = 0; i < 80; ++i) {
+    const Outcome outcome = box->Launch(body);
+    if (!outcome.failure) continue;
+    CHECK(outcome.failure->step == Step::kMountTarget || outcome.failure->step == Step::kMount);
+  }
+  CHECK_OK(kill(racer, SIGKILL));
+  CHECK_OK(waitpid(racer, nullptr, 0));
+  CHECK_OK(rmdir("/tmp/canary"));  // still empty
+}
+
 void All(Sandbox& sandbox) {
   box = &sandbox;
   RUN(RunsInItsOwnNamespaces);
@@ -271,6 +320,9 @@ void All(Sandbox& sandbox) {
   RUN(RefusesLinksForKernelFolders);
   RUN(KeepsToThePlanOfItsOwn);
   RUN(TellsOfSignalsAndCodes);
+  RUN(WaitsAtTheGate);
+  RUN(LoadsAFilter);
+  RUN(ResistsARacer);
   RUN(TakesManyLayers);
   RUN(RunsNothingWithoutLayers);
 }

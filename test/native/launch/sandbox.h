@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/mount.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -91,6 +92,8 @@ class Sandbox {
   explicit Sandbox(bool rootless);
 
   launch::Host host;
+  bool gated = false;     // what Prepared::gated of the next launches is
+  bool open_gate = true;  // or close it
 
   // Runs `script` in sh and returns what it printed; any failure fails the test.
   std::string Print(const std::string& script, const std::function<void(FieldWriter&)>& more = {});
@@ -135,9 +138,13 @@ inline Sandbox::Sandbox(bool rootless) {
   Shell("cd " + place + " && mkdir -p store/scratch staging store/layers/base && "
         "cd store/layers/base && mkdir bin etc tmp root home dev proc sys");
   const std::string base = place + "/store/layers/base";
-  Shell("cp /bin/busybox " + base + "/bin/busybox && for a in $(/bin/busybox --list);"
-        " do ln " + base + "/bin/busybox " + base +
-        "/bin/$a 2>/dev/null; done && chmod 1777 " + base + "/tmp");
+  Shell("cp /bin/busybox " + base + "/bin/busybox && chmod 1777 " + base + "/tmp");
+  for (const char* applet :
+       {"cat", "chmod", "cut", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls",
+        "mkdir", "mount", "pgrep", "ps", "pwd", "readlink", "setsid", "sh", "sleep", "sort", "stat",
+        "test", "touch", "tr", "true", "uniq", "wc", "["}) {
+    CHECK_OK(link((base + "/bin/busybox").c_str(), (base + "/bin/" + applet).c_str()));
+  }
   WriteText(base + "/etc/passwd",
             "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n");
   WriteText(base + "/etc/group", "root:x:0:\nalice:x:1000:\nwheel:x:10:root,alice\n");
@@ -206,6 +213,14 @@ inline Outcome Sandbox::Finish(Result<launch::Started> started, int out, int err
     outcome.failure = started.error();
     return outcome;
   }
+  if (gated && !open_gate) {
+    started->gate.reset();
+  } else if (gated) {
+    usleep(20'000);
+    pollfd report = {.fd = started->report.get(), .events = POLLIN, .revents = 0};
+    CHECK_EQ(poll(&report, 1, 0), 0);  // it waits
+    CHECK_EQ(write(started->gate.get(), "", 1), 1);
+  }
   Failure failure;
   const ssize_t got = read(started->report.get(), &failure, sizeof failure);
   if (got == sizeof failure) {
@@ -240,6 +255,7 @@ inline Outcome Sandbox::LaunchBytes(
   if (!plan) return {.failure = plan.error(), .out = {}, .err = {}};
   launch::Prepared prepared;
   prepared.folder = NewScratch();
+  prepared.gated = gated;
   int out[2];
   int err[2];
   CHECK_OK(pipe2(out, O_CLOEXEC));
