@@ -39,14 +39,15 @@ int Channel::Post(const protocol::Header& header, Bytes body, Descriptors fds) n
   return error;
 }
 
-int Channel::StartCollect(const CollectRequest& request) noexcept {
+SystemError Channel::StartCollect(const CollectRequest& request) noexcept {
   auto* const collect = new (std::nothrow) Collect(env_, addon_.poller(), *this, request.header.id);
-  if (collect == nullptr) return ENOMEM;
+  if (collect == nullptr) return {ENOMEM, "malloc"};
 
   Descriptors fds;
   Pipe in;
   Pipe out;
   Pipe err;
+  const char* call = "pipe2";
   int error = MakePipe(Direction::kFromChild, 0, &out);
   if (error == 0) error = MakePipe(Direction::kFromChild, 0, &err);
   if (error == 0 && request.input != nullptr) error = MakePipe(Direction::kToChild, 0, &in);
@@ -61,16 +62,20 @@ int Channel::StartCollect(const CollectRequest& request) noexcept {
     }
     fits = fits && fds.Own(std::move(out.remote)) && fds.Own(std::move(err.remote));
     collect->TakeOutputs(std::move(out.local), std::move(err.local), request.limit);
+    call = "sendmsg";
     error = fits ? Post(request.header, request.body, std::move(fds)) : EMFILE;
   }
-  if (error == 0) error = collect->Start();
+  if (error == 0) {
+    call = "epoll_ctl";
+    error = collect->Start();
+  }
   if (error != 0) {
     delete collect;
-    return error;
+    return {error, call};
   }
   collects_.insert(collects_.begin() + static_cast<ptrdiff_t>(PositionOf(collect->id())), collect);
   if (!socket_.open()) ScheduleLater();
-  return 0;
+  return {};
 }
 
 // ---- from the loop ---------------------------------------------------------------------------
@@ -106,8 +111,8 @@ bool Channel::ReadOne() noexcept {
   Incoming message;
   switch (socket_.Receive(addon_.poller().scratch(), &message)) {
     case Receipt::kMessage:
-      Deliver(message);
-      return true;
+      if (Deliver(message)) return true;
+      break;
     case Receipt::kNothing:
       return false;
     case Receipt::kEnd:
@@ -119,15 +124,18 @@ bool Channel::ReadOne() noexcept {
   return false;
 }
 
-void Channel::Deliver(Incoming& message) noexcept {
+// False when the message turns out to be malformed.
+bool Channel::Deliver(Incoming& message) noexcept {
   const HandleScope scope(env_);
-  if (!scope.ok()) return;
+  if (!scope.ok()) return true;
 
   napi_value body = nullptr;
   if (message.memfd) {
     void* data = nullptr;
-    if (napi_create_buffer(env_, message.memfd_bytes, &data, &body) != napi_ok) return;
-    if (!ReadBody(message.memfd.get(), static_cast<uint8_t*>(data), message.memfd_bytes)) return;
+    if (napi_create_buffer(env_, message.memfd_bytes, &data, &body) != napi_ok) return true;
+    if (!ReadBody(message.memfd.get(), static_cast<uint8_t*>(data), message.memfd_bytes)) {
+      return false;
+    }
     message.body = Bytes(static_cast<uint8_t*>(data), message.memfd_bytes);
   }
 
@@ -136,7 +144,7 @@ void Channel::Deliver(Incoming& message) noexcept {
       collect != nullptr && (type == Type::kExited || type == Type::kFailed)) {
     collect->Reply(message.type, message.body);
     if (collect->complete()) Complete(*collect);
-    return;
+    return true;
   }
 
   if (body == nullptr) body = NewBuffer(env_, message.body.data(), message.body.size());
@@ -146,17 +154,18 @@ void Channel::Deliver(Incoming& message) noexcept {
       napi_create_uint32(env_, message.type, &args[0]) != napi_ok ||
       napi_create_uint32(env_, message.id, &args[1]) != napi_ok ||
       napi_create_array_with_length(env_, message.fds.size(), &args[3]) != napi_ok) {
-    return;
+    return true;
   }
   for (uint32_t i = 0; i < message.fds.size(); ++i) {
     napi_value fd = nullptr;
     if (napi_create_int32(env_, message.fds.data()[i], &fd) != napi_ok ||
         napi_set_element(env_, args[3], i, fd) != napi_ok) {
-      return;
+      return true;
     }
   }
   message.fds.Release();
   CallJs(on_message, 4, args);
+  return true;
 }
 
 void Channel::Complete(Collect& collect) noexcept {

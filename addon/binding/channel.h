@@ -54,14 +54,14 @@ class Channel final : public Resource {
     size_t limit = 0;
     napi_value done = nullptr;
   };
-  [[nodiscard]] int StartCollect(const CollectRequest& request) noexcept;
+  [[nodiscard]] SystemError StartCollect(const CollectRequest& request) noexcept;
 
   void OnSocket(uint32_t events) noexcept;
   void OnPidfd(uint32_t events) noexcept;
   void ScheduleLater() noexcept;
   void OnLater() noexcept;
   bool ReadOne() noexcept;
-  void Deliver(Incoming& message) noexcept;
+  [[nodiscard]] bool Deliver(Incoming& message) noexcept;
   void WatchSocket() noexcept;
   void CloseSocket() noexcept;
   void LoseAll() noexcept;

@@ -180,7 +180,7 @@ napi_value Channel::New(napi_env env, napi_callback_info info) {
   argv.push_back(nullptr);
 
   Spawned spawned;
-  const SpawnError failed = Spawn(options.supervisor.get(), argv.data(), keep_stderr, &spawned);
+  const SystemError failed = Spawn(options.supervisor.get(), argv.data(), keep_stderr, &spawned);
   if (failed.error != 0) {
     ThrowErrno(env, failed.error, failed.syscall, options.supervisor.get());
     return nullptr;
@@ -265,8 +265,8 @@ napi_value Channel::CollectFrom(napi_env env, napi_callback_info info) {
     (void)napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "id is already in use");
     return nullptr;
   }
-  const int error = channel->StartCollect(request);
-  if (error != 0) ThrowErrno(env, error, "pipe2");
+  const SystemError failed = channel->StartCollect(request);
+  if (failed.error != 0) ThrowErrno(env, failed.error, failed.syscall);
   return nullptr;
 }
 

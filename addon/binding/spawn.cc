@@ -103,8 +103,8 @@ int MoveUp(UniqueFd* fd) noexcept {
 
 }  // namespace
 
-SpawnError Spawn(const char* path, char* const* argv, Stderr keep_stderr,
-                 Spawned* spawned) noexcept {
+SystemError Spawn(const char* path, char* const* argv, Stderr keep_stderr,
+                  Spawned* spawned) noexcept {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
     return {errno, "socketpair"};

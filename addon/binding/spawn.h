@@ -16,7 +16,7 @@ struct Spawned {
 };
 
 // What failed, for a Node-style system error.
-struct SpawnError {
+struct SystemError {
   int error = 0;
   const char* syscall = "";
 };
@@ -25,8 +25,8 @@ struct SpawnError {
 // 4 = a pidfd of this process, nothing else open; empty environment, no signal blocked or ignored.
 // The child borrows this process's memory until it has executed, as vfork(2) does, so that starting
 // costs the same whatever the program's size; it runs on a stack of its own.
-[[nodiscard]] SpawnError Spawn(const char* path, char* const* argv, Stderr keep_stderr,
-                               Spawned* spawned) noexcept;
+[[nodiscard]] SystemError Spawn(const char* path, char* const* argv, Stderr keep_stderr,
+                                Spawned* spawned) noexcept;
 
 struct ExitStatus {
   enum class Kind { kRunning, kExited, kSignaled, kUnknown } kind = Kind::kUnknown;

@@ -1,4 +1,5 @@
 // Needs: the built addon and its test peer. Output gathered natively, input fed natively.
+import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +10,7 @@ import { FieldWriter } from '../../lib/native/wire.js';
 import { Fake } from '../helpers/fake.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { longestHold } from '../helpers/loop-hold.js';
-import { SANITIZED } from '../helpers/native.js';
+import { nativeFile, SANITIZED } from '../helpers/native.js';
 import { needs } from '../helpers/needs.js';
 import { tempFolder } from '../helpers/temp.js';
 
@@ -71,6 +72,32 @@ describe('collect', () => {
     expect(none.fields.number(Tag.exitCode)).toBe(3);
     const half = await fake.sh('head -c 100000 | wc -c', input);
     expect(String(half.stdout).trim()).toBe('100000');
+  });
+
+  test('a program that does not ignore SIGPIPE lives on', () => {
+    // Listening once and no more gives a signal back its default, as in an embedding program.
+    const script = `
+      process.on('SIGPIPE', () => 0).removeAllListeners('SIGPIPE');
+      const { createRequire } = await import('node:module');
+      const { Channel } = createRequire('/')(${JSON.stringify(nativeFile('caisson.node'))});
+      const channel = new Channel({ supervisor: ${JSON.stringify(nativeFile('caisson-fake-supervisor'))},
+        args: [], onMessage() {}, onClose() {} });
+      channel.ref();
+      const argv = ['sh', '-c', 'head -c 100000 >/dev/null; sleep 0.05'].map((text) => {
+        const field = Buffer.alloc(8 + ((text.length + 7) & ~7));
+        field.writeUInt16LE(110, 0);
+        field.writeUInt32LE(text.length, 4);
+        field.write(text, 8);
+        return field;
+      });
+      channel.collect(2, 1, Buffer.concat(argv), Buffer.alloc(4e6), 10, (type) => {
+        console.log(type);
+        channel.unref();
+      });`;
+    const args = ['--input-type=module', '-e', script];
+    expect(execFileSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 })).toBe(
+      `${Type.exited}\n`,
+    );
   });
 
   test('output over the bound is read, dropped and said', async () => {
