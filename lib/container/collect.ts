@@ -42,25 +42,34 @@ export async function collectOutput(
     collect.maxOutputBytes,
     context,
   );
-  input.sent();
-  if (signal === undefined) return finish(await result, job);
-
+  let inputError: Error | undefined;
+  input.sent((error) => {
+    inputError = error;
+    parts.supervisor.killSoon(id);
+  });
   const kill = (): void => {
     parts.supervisor.killSoon(id);
   };
-  signal.addEventListener('abort', kill, { once: true });
+  signal?.addEventListener('abort', kill, { once: true });
   try {
     const collected = await result;
-    if (signal.aborted) throw abortError(signal, asAborted(toResult(collected, collect.encoding)));
+    if (isAborted(signal)) {
+      throw abortError(signal, asAborted(toResult(collected, collect.encoding)));
+    }
+    // Half an input must not look like a whole one.
+    if (inputError !== undefined) throw inputError;
     return finish(collected, job);
   } catch (error) {
     // Killed before its exec: then it did not fail, it was aborted.
-    if (signal.aborted && !(error instanceof DOMException)) throw abortError(signal);
-    throw error;
+    if (isAborted(signal) && !(error instanceof DOMException)) throw abortError(signal);
+    throw inputError ?? error;
   } finally {
-    signal.removeEventListener('abort', kill);
+    signal?.removeEventListener('abort', kill);
   }
 }
+
+const isAborted = (signal: AbortSignal | undefined): signal is AbortSignal =>
+  signal?.aborted === true;
 
 function finish(collected: Collected, { collect, context }: CollectJob): ExecResult<Encoding> {
   const result = toResult(collected, collect.encoding);
@@ -84,8 +93,8 @@ function toResult(collected: Collected, encoding: Encoding): ExecResult<Encoding
 
 interface Input {
   readonly value: Uint8Array | number | null;
-  /** To be called once the request was handed over. */
-  sent(): void;
+  /** To be called once the request was handed over; `failed` when the source of the input fails. */
+  sent(failed: (error: Error) => void): void;
 }
 
 const NOTHING_TO_DO = (): void => undefined;
@@ -101,13 +110,17 @@ function openInput(parts: RuntimeParts, input: CollectRequest['input']): Input {
 function streamInput({ binding }: RuntimeParts, source: Readable): Input {
   const { local, remote } = binding.pipe('toChild');
   const pipe = new Socket({ fd: local, readable: false, writable: true });
-  // That nobody reads any more (the process has ended) is its right; a source that fails ends the
-  // input as a closed pipe does, and its own error is told by itself.
-  pipeline(source, pipe, NOTHING_TO_DO);
   return {
     value: remote,
-    sent: () => {
+    sent(failed) {
       binding.closeFd(remote);
+      // That nobody reads any more (the process has ended) is its right, and no error of the source.
+      let readerGone = false;
+      pipe.once('error', () => (readerGone = true));
+      source.once('error', (error: Error) => {
+        if (!readerGone) failed(error);
+      });
+      pipeline(source, pipe, NOTHING_TO_DO);
     },
   };
 }

@@ -8,7 +8,14 @@ import type { ExecResult } from './collect.js';
 import { createAndStart, createContainer } from './create.js';
 import { execIn } from './exec.js';
 import type { ExitInfo } from './exit-info.js';
-import { findContainer, findIn, isNotFound, listContainers, type Found } from './find.js';
+import {
+  findContainer,
+  findIn,
+  isNotFound,
+  listContainers,
+  parseCall,
+  type Found,
+} from './find.js';
 import { inspectForeign, inspectOwn, type ContainerInfo } from './inspect.js';
 import type { Filter } from './later-options.js';
 import { LaterVerbs } from './later-verbs.js';
@@ -151,7 +158,7 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /** @throws {@link CaissonError} `ERR_CONTAINER_RUNNING`; the errors of a launch, see docs/errors.md */
   async start(options?: Call): Promise<void> {
-    await startContainer(this.#own('start'), options?.signal);
+    await startContainer(this.#own('start'), parseCall(options));
   }
 
   /**

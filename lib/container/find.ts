@@ -30,6 +30,12 @@ export async function findContainer(idOrName: unknown, value: unknown): Promise<
   return await findIn(await partsOf(options['runtime'], 'get a container'), wanted);
 }
 
+/** Of a call that takes nothing but what all take: its signal. */
+export function parseCall(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  return checkSignal(checkBag(value, 'options', CALL)['signal'], 'signal');
+}
+
 /** By id, name, or the beginning of an id. */
 export async function findIn(parts: RuntimeParts, wanted: string): Promise<Found> {
   const own = supervisedOf(parts);

@@ -55,8 +55,9 @@ async function removeRecords(core: Supervised): Promise<void> {
       container: core.name,
     });
   } catch (error) {
-    // Whoever stays behind when a supervisor dies has undone it already.
     if (!CaissonError.is(error, 'ERR_SUPERVISOR_LOST')) throw error;
+    await parts.store.containers.discard(core.config);
+    return;
   }
   await parts.store.containers.names.release(core.name, core.id);
 }
@@ -72,4 +73,14 @@ function lastExit({ state }: Supervised): ExitInfo | undefined {
   return 'exit' in state ? state.exit : undefined;
 }
 
-endContainersWith((core) => removeContainer(core, { force: true }));
+/** Whoever stays behind when a supervisor dies undoes everything but what was written after. */
+async function forget(core: Supervised): Promise<void> {
+  if (core.removing !== undefined) return;
+  core.removing = core.parts.store.containers.discard(core.config);
+  supervisedOf(core.parts).delete(core.id);
+  core.enter({ status: 'removed', exit: lastExit(core) }, 'remove');
+  core.emitter.removeAllListeners();
+  await core.removing;
+}
+
+endContainersWith({ remove: (core) => removeContainer(core, { force: true }), forget });

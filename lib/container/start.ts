@@ -64,8 +64,8 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
         startedMs = Date.now();
         if (signal?.aborted === true) kill(); // it came too late to be seen before the exec
         const run: Run = { target, pid, startedAt: new Date(startedMs), exited, stdin };
-        core.enter({ status: 'running', run }, 'start');
         if (signal?.aborted !== true) resolve();
+        core.enter({ status: 'running', run }, 'start');
       },
       exited(raw: RawExit) {
         signal?.removeEventListener('abort', kill);

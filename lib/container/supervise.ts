@@ -1,5 +1,5 @@
 import { EventEmitter } from 'eventemitter3';
-import { CaissonError, throwIfAborted } from '../errors/index.js';
+import { throwIfAborted } from '../errors/index.js';
 import type { FailureContext } from '../native/failure.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { ContainerConfig } from '../store/index.js';
@@ -139,13 +139,9 @@ export class Supervised {
     const stored = toStored(this.#state);
     this.#saving = this.#saving.then(async () => {
       if (this.removing !== undefined || this.parts.supervisor.isLost) return;
-      try {
-        await this.parts.store.containers.writeState(this.id, stored);
-      } catch (error) {
-        // The record is for other programs; this one has the state. A folder that is just being
-        // removed, or a full disk, must not make an end look like a failure.
-        if (CaissonError.is(error, 'ERR_STORE_CORRUPT')) throw error;
-      }
+      // The record is for other programs; this one has the state. A folder that is just being
+      // removed, or a full disk, must not make an end look like a failure.
+      await this.parts.store.containers.writeState(this.id, stored).catch(() => undefined);
     });
     this.parts.background(this.#saving);
   }
@@ -157,8 +153,19 @@ export class Supervised {
     if (type === 'start' || type === 'exit' || type === 'remove') {
       this.parts.emit({ type: `container.${type}`, id, name, time });
     }
-    this.emitter.emit(type, { type, id, name, time, ...(exit === undefined ? {} : { exit }) });
+    try {
+      this.emitter.emit(type, { type, id, name, time, ...(exit === undefined ? {} : { exit }) });
+    } catch (error) {
+      throwApart(error);
+    }
   }
+}
+
+/** A listener that throws is its program's affair, and not that of the call that told it. */
+function throwApart(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
 }
 
 export function searchPath(env: readonly string[]): string {

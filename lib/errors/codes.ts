@@ -31,6 +31,7 @@ export interface ErrorDetails {
   ERR_SUPERVISOR_LOST: { readonly exitCode: number | null; readonly signal: string | null };
   ERR_HAND_LOST: { readonly action: string };
   ERR_REQUEST_REFUSED: { readonly reason: string };
+  ERR_REQUEST_FAILED: KernelFailure & { readonly action: string };
 
   // store
   ERR_STORE_MODE: { readonly root: string; readonly madeBy: string; readonly openedBy: string };
@@ -119,6 +120,7 @@ export const MESSAGES: Text = {
   ERR_SUPERVISOR_LOST: (d) => `the supervisor is gone: it ${ended(d)}`,
   ERR_HAND_LOST: (d) => `a helper process of the supervisor died during ${d.action}`,
   ERR_REQUEST_REFUSED: (d) => `the supervisor refused the request: ${d.reason}`,
+  ERR_REQUEST_FAILED: (d) => `could not ${d.action}: ${about(d)}`,
 
   ERR_STORE_MODE: (d) =>
     `the store ${quote(d.root)} was made ${d.madeBy} and cannot be opened ${d.openedBy}`,

@@ -21,6 +21,7 @@ export interface FailureContext {
   readonly action: string;
   /** The container's name, where it is about one. */
   readonly container?: string;
+  /** Of a process that is being started; absent for every other request. */
   readonly argv0?: string;
   /** The PATH that was searched for a plain name. */
   readonly searched?: string;
@@ -114,10 +115,12 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if ((name === 'ENOSPC' || name === 'EDQUOT') && WRITES_TO_STORE.has(failed.step)) {
     return new CaissonError('ERR_STORE_FULL', { path: path ?? '', errno: name }, { cause });
   }
-  return new CaissonError('ERR_LAUNCH_FAILED', kernelFailure(failed, path), {
-    cause,
-    ...hintOf(failed, name),
-  });
+  const details = kernelFailure(failed, path);
+  const { action } = context;
+  if (context.argv0 === undefined) {
+    return new CaissonError('ERR_REQUEST_FAILED', { ...details, action }, { cause });
+  }
+  return new CaissonError('ERR_LAUNCH_FAILED', details, { cause, ...hintOf(failed, name) });
 }
 
 /** The details of any kernel failure. */

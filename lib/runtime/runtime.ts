@@ -37,7 +37,14 @@ export class Runtime implements AsyncDisposable {
     this.#emitter = new EventEmitter();
     parts.onEvent((event) => {
       this.#emitter.emit('any', event);
-      this.#emitter.emit(event.type, event);
+      try {
+        this.#emitter.emit(event.type, event);
+      } catch (error) {
+        // A listener that throws is its program's affair, and not that of the call that told it.
+        process.nextTick(() => {
+          throw error;
+        });
+      }
     });
     this.images = makeStore('images', this);
     this.containers = makeStore('containers', this);

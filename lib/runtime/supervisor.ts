@@ -44,6 +44,11 @@ export class Supervisor {
     });
   }
 
+  /** Resolves when it has ended, however it did. */
+  get gone(): Promise<void> {
+    return this.#gone;
+  }
+
   get isLost(): boolean {
     return this.#lost !== undefined;
   }

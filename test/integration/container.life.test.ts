@@ -196,6 +196,26 @@ describe('start', () => {
     expect(await Container.list({ runtime: t.runtime, all: true })).toEqual([]);
   });
 
+  test('a listener that throws is its program’s affair', async () => {
+    const thrown: unknown[] = [];
+    const others = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', (error) => thrown.push(error));
+    try {
+      const box = await create({ argv: ['true'] });
+      box.on('start', () => {
+        throw new Error('mine');
+      });
+      await box.start();
+      expect(await box.wait()).toMatchObject({ exitCode: 0 });
+      await box.remove();
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const other of others) process.on('uncaughtException', other);
+    }
+    expect(thrown).toMatchObject([{ message: 'mine' }]);
+  });
+
   test('events come in order', async () => {
     const seen: string[] = [];
     const box = await create({ argv: ['true'] });

@@ -144,6 +144,20 @@ describe('streams', () => {
     expect(again.exitCode).toBe(0);
   });
 
+  test('an input that fails is no whole input', async () => {
+    const input = new Readable({
+      read() {
+        this.push('half');
+        this.destroy(new Error('disk on fire'));
+      },
+    });
+    const call = Container.run(t.image, ['sh', '-c', 'cat; sleep 1000'], {
+      runtime: t.runtime,
+      input,
+    });
+    expect(await rejection(call)).toMatchObject({ message: 'disk on fire' });
+  });
+
   test('without input stdin is empty', async () => {
     expect((await Container.run(t.image, ['cat'], { runtime: t.runtime })).stdout).toBe('');
   });

@@ -164,16 +164,16 @@ describe('hand-shake', () => {
 
 test('answers find who asked, in any order', async () => {
   const [supervisor, channel] = await open();
-  const one = supervisor.request(Type.remove, nothing, context);
-  const two = supervisor.request(Type.remove, nothing, context);
+  const one = supervisor.request(Type.remove, nothing, { action: 'test' });
+  const two = supervisor.request(Type.remove, nothing, { action: 'test' });
   expect(channel.references).toBe(2);
   const [a, b] = channel.sent.slice(1);
   channel.answer(Type.done, b!.id, exitBody([[Tag.importBytes, 2]]));
   channel.answer(Type.failed, a!.id, failure('remove', 13));
   expect((await two).number(Tag.importBytes)).toBe(2);
   await expect(one).rejects.toMatchObject({
-    code: 'ERR_LAUNCH_FAILED',
-    details: { step: 'remove' },
+    code: 'ERR_REQUEST_FAILED',
+    details: { step: 'remove', action: 'test' },
   });
   expect(channel.references).toBe(0);
 });
