@@ -19,7 +19,7 @@ export interface Program {
 /**
  * Programs of their own that use the library as it stands in lib/: what a process does at its end cannot
  * be tested inside one that goes on. Registers hooks, so call it at the top of a file; `source` is an ES
- * module that finds everything the package exports as `caisson`.
+ * module that finds everything the package exports as `caisson`, and where that lies in `LIBRARY`.
  */
 export function programs(): (source: string, ...args: string[]) => Promise<Program> {
   const started = startPrograms();
@@ -46,7 +46,11 @@ export function startPrograms(): {
     start(source, args = []) {
       const script = `import * as caisson from ${JSON.stringify(this.library)};\n${source}`;
       const native = nativeFile('caisson.node');
-      const env = { ...process.env, CAISSON_NATIVE_DIR: native === null ? '' : dirname(native) };
+      const env = {
+        ...process.env,
+        CAISSON_NATIVE_DIR: native === null ? '' : dirname(native),
+        LIBRARY: this.library,
+      };
       return spawn(process.execPath, ['--input-type=module', '-e', script, '--', ...args], {
         env,
         timeout: 20_000,

@@ -167,6 +167,8 @@ describe('when processes die', () => {
       box.exec(['sleep', 'infinity']),
     ];
     const refused = calls.map((call) => rejection(call));
+    const idle = await Container.create({ image, runtime, argv: ['true'] });
+    const never = rejection(idle.wait());
     await sleep(100);
     killSupervisor(runtime.id);
     for (const error of await Promise.all(refused)) {
@@ -174,9 +176,8 @@ describe('when processes die', () => {
     }
     expect(await box.wait()).toMatchObject({ reason: 'lost', exitCode: null, signal: null });
     expect(await spawned.exited).toMatchObject({ reason: 'lost' });
-    expect(await rejection(box.exec(['true']))).toMatchObject({
-      code: 'ERR_CONTAINER_NOT_RUNNING',
-    });
+    expect(await never).toMatchObject({ code: 'ERR_CONTAINER_REMOVED' });
+    expect(await rejection(box.exec(['true']))).toMatchObject({ code: 'ERR_CONTAINER_REMOVED' });
     expect(await rejection(Container.run(image, ['true'], { runtime }))).toMatchObject({
       code: 'ERR_SUPERVISOR_LOST',
     });
@@ -224,6 +225,36 @@ test('a program ends when it has nothing to wait for, and not before', async () 
     await waited;`;
   expect((await program(script)).stdout).toBe('false\n');
   expect((await program(script, 'wait')).stdout).toBe('true\n');
+  await until(() => readdirSync(store.runDir).length === 0);
+});
+
+test('worker threads: each has its own, and what it leaves is gone with it', async () => {
+  await using store = await tempStore();
+  const script = `
+    const { Worker } = await import('node:worker_threads');
+    const source = (end) => \`
+      import { parentPort } from 'node:worker_threads';
+      const { Container, Image, Runtime } = await import(\${JSON.stringify('file://' + process.env.LIBRARY)});
+      const runtime = await Runtime.open(${JSON.stringify(store.options)});
+      const image = Image.host();
+      const { stdout } = await Container.run(image, ['echo', 'from a worker'], { runtime });
+      const box = await Container.start({ image, runtime, argv: ['sleep', 'infinity'] });
+      parentPort.postMessage([stdout, (await box.inspect()).pid]);
+      \${end}\`;
+    const answers = await Promise.all(['await box.wait();', 'process.exit()', 'throw 1'].map((end) =>
+      new Promise((resolve) => {
+        const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(source(end))));
+        worker.on('error', () => undefined);
+        worker.once('message', async (answer) => {
+          if (end.startsWith('await')) await worker.terminate();
+          resolve(answer);
+        });
+      })));
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const { existsSync } = await import('node:fs');
+    for (const [stdout, pid] of answers) console.log(stdout.trim(), existsSync('/proc/' + pid));`;
+  const { stdout, stderr } = await program(script);
+  expect([stdout, stderr]).toEqual(['from a worker false\n'.repeat(3), '']);
   await until(() => readdirSync(store.runDir).length === 0);
 });
 
