@@ -11,10 +11,12 @@ namespace caisson {
 
 namespace {
 
-Result<> Undo(const JournalRecord& record, int store_fd) {
+Result<> Undo(const JournalRecord& record, int store_fd, const std::string& trash) {
   if (record.kind == "cgroup") return RemoveCgroupPath(record.text);
   if (record.kind != "scratch" && record.kind != "folder") return {};
   if (store_fd < 0 || !IsStorePath(record.text)) return {};
+  // The program may live and be about to rename it to its final name: it must find it whole or gone.
+  if (record.kind == "folder" && !trash.empty()) return RemoveFolder(store_fd, record.text, trash);
   const size_t slash = record.text.rfind('/');
   if (slash == std::string::npos) return RemoveTree(store_fd, record.text);
   auto parent =
@@ -35,9 +37,14 @@ Result<> UndoAll(int run_folder_fd) {
     return std::unexpected(records.error());
   }
   UniqueFd store;
+  std::string trash;  // A record as well, and older than every folder's: it is emptied after them.
   for (const JournalRecord& record : *records) {
-    if (record.kind != "store") continue;
-    store.reset(open(record.text.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (record.kind == "store") {
+      store.reset(open(record.text.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    } else if (record.kind == "scratch" && record.text.starts_with("trash/") &&
+               IsStorePath(record.text)) {
+      trash = record.text;
+    }
   }
 
   // Folders may be in use by what is in the cgroups: those go first.
@@ -45,7 +52,7 @@ Result<> UndoAll(int run_folder_fd) {
   for (const bool cgroups : {true, false}) {
     for (auto record = records->rbegin(); record != records->rend(); ++record) {
       if ((record->kind == "cgroup") != cgroups) continue;
-      if (auto undone = Undo(*record, store.get()); !undone && first) first = undone;
+      if (auto undone = Undo(*record, store.get(), trash); !undone && first) first = undone;
     }
   }
   if (!first) return first;
