@@ -1,5 +1,6 @@
-import { throwIfAborted } from '../errors/index.js';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { resolveImage } from '../image/resolve.js';
+import type { FailureContext } from '../native/failure.js';
 import { Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
@@ -74,10 +75,26 @@ async function record(core: Supervised): Promise<void> {
   try {
     await parts.store.containers.create(config, plan.oci, toStored(core.state));
   } catch (error) {
-    await parts.supervisor.request(Type.release, folder, context).catch(() => undefined);
+    await release(parts, folder, context);
     throw error;
   }
+  if (parts.supervisor.isLost) {
+    // What stayed behind it undid when there was nothing yet.
+    await parts.store.containers.discard(config);
+    await release(parts, folder, context);
+  }
   supervisedOf(parts).set(core.id, core);
+}
+
+/** Rejects when the supervisor is gone, and for nothing else: then that is why the record failed. */
+async function release(
+  parts: RuntimeParts,
+  folder: Uint8Array,
+  context: FailureContext,
+): Promise<void> {
+  await parts.supervisor.request(Type.release, folder, context).catch((error: unknown) => {
+    if (CaissonError.is(error, 'ERR_SUPERVISOR_LOST')) throw error;
+  });
 }
 
 function recordOf(

@@ -58,12 +58,15 @@ async function hostLayer(parts: RuntimeParts, plan: HostPlan): Promise<string> {
   const temporary = `layers/${temporaryName()}`;
   // Journalled: whoever dies now, it goes.
   await registerFolder(parts, temporary, 'make a layer');
-  try {
-    await makeLayer(store.path(folder), plan.entries, store.path(temporary));
-  } finally {
-    // It is not there any more: this forgets the journal's record.
-    parts.background(removeFolder(parts, temporary));
-  }
+  const made = makeLayer(store.path(folder), plan.entries, store.path(temporary));
+  // It is not there any more: this forgets the journal's record.
+  const forgotten = made.catch(() => undefined).then(() => removeFolder(parts, temporary));
+  parts.background(forgotten);
+  await made.catch(async (error: unknown) => {
+    // Says so when the supervisor is gone, whose undo has taken the folder away under us.
+    await forgotten;
+    throw error;
+  });
   return folder;
 }
 

@@ -77,6 +77,13 @@ export class ContainerRecords {
     }
   }
 
+  /** Takes away what is left of a container whose supervisor is gone, and frees its name. */
+  async discard({ id, name }: ContainerConfig): Promise<void> {
+    // Whoever undoes for the supervisor may be at it as well; what neither can remove is swept.
+    await rm(join(this.#folder, id), { recursive: true, force: true }).catch(() => undefined);
+    await this.names.release(name, id);
+  }
+
   async writeState(id: string, state: unknown): Promise<void> {
     await writeJson(join(this.#folder, id, 'state.json'), state);
   }
