@@ -11,9 +11,10 @@ export interface Keeper {
 
 export async function isAlive(locker: Locker, keeper: Keeper): Promise<boolean> {
   try {
-    // Locking would make a file.
+    // Locking makes a file where there is nothing, and the folder may go at any moment: below it
+    // nothing can be made then.
     await access(keeper.folder);
-    return await isHeld(locker, keeper.folder);
+    return await isHeld(locker, `${keeper.folder}/.`);
   } catch (error) {
     // A folder that we may not open is somebody's.
     return !isAbsent(error) && errnoOf(error) !== 'ENOTDIR';

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { FileLock } from '../../../lib/native/types.js';
 import type { Locker } from '../../../lib/store/index.js';
 
@@ -12,7 +13,8 @@ export class FakeLocker implements Locker {
   readonly #held = new Map<string, { mode: 'shared' | 'exclusive'; count: number }>();
   readonly #waiting = new Map<string, Waiter[]>();
 
-  async lock(path: string, mode: 'shared' | 'exclusive', wait: boolean): Promise<FileLock | null> {
+  async lock(name: string, mode: 'shared' | 'exclusive', wait: boolean): Promise<FileLock | null> {
+    const path = resolve(name);
     if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
     if (!this.#take(path, mode)) {
       if (!wait) return null;
