@@ -45,21 +45,36 @@ export async function chaosLane(): Promise<Lane> {
         .split('\n')
         .filter((line) => line.includes(mark)),
       ...cgroupsBelow(cgroupParent),
-      ...files(store.runDir),
+      ...files(store.runDir).flatMap((folder) => [folder, ...files(folder)]),
       ...files(join(store.root, 'scratch')),
       ...files(join(store.root, 'containers')).filter((path) => !path.endsWith('/.names')),
     ],
   };
 }
 
-/** Mount and other namespaces live as long as one of these. A zombie names nothing any more. */
+/**
+ * Mount and other namespaces live as long as one of these. A zombie names nothing any more. The supervisor
+ * and its hands hide their arguments: most are known by what they have mounted, the hand that stays outside
+ * by its parent.
+ */
 function processes(mark: string): string[] {
-  return pids().flatMap((pid) => {
-    if (pid === process.pid) return [];
+  const found = new Map<number, string>();
+  const hidden: number[] = [];
+  for (const pid of pids()) {
+    if (pid === process.pid) continue;
     const command = read(`/proc/${pid}/cmdline`);
-    if (!command.includes(mark) && !read(`/proc/${pid}/environ`).includes(mark)) return [];
-    return [`process ${pid}: ${command.replaceAll('\0', ' ').slice(0, 300)}`];
-  });
+    if (command.includes(mark) || read(`/proc/${pid}/environ`).includes(mark)) {
+      found.set(pid, command.replaceAll('\0', ' ').slice(0, 300));
+    } else if (read(`/proc/${pid}/comm`) === 'caisson\n') {
+      if (read(`/proc/${pid}/mountinfo`).includes(mark)) found.set(pid, 'caisson');
+      else hidden.push(pid);
+    }
+  }
+  for (const pid of hidden) {
+    const parent = /^PPid:\s*(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
+    if (found.has(Number(parent))) found.set(pid, 'caisson, outside');
+  }
+  return [...found].map(([pid, command]) => `process ${pid}: ${command}`);
 }
 
 function cgroupsBelow(parent: string): string[] {
