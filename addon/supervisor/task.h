@@ -36,9 +36,11 @@ struct Task {
   bool group_ready = false;
   bool own_folder = false;  // a scratch slot
   bool failed = false;      // the report said so: Failed when it is gone
+  bool answer_due = false;  // ended, but a kill of its group is still on its way
   uint8_t stdio_kinds[3] = {};
 
   uint32_t container = 0;  // of an exec
+  uint32_t kills = 0;      // of its group, on their way
   uint32_t next_exec = 0;  // number of its next exec's group
   pid_t pid = -1;
   uint64_t timeout_ms = 0;

@@ -70,12 +70,17 @@ void Tasks::SendKill(Task* task) {
   };
   job.done = [this, id = task->id](Message reply) {
     Task* alive = Find(id);
-    if (alive == nullptr || reply.ok()) return;
-    if (reply.failure.step == Step::kHandLost) return SendKill(alive);
-    // At least the process itself.
-    Debug("kill of a cgroup: errno %d", reply.failure.error);
-    (void)sys::PidfdSendSignal(alive->pidfd.get(), SIGKILL);
+    if (alive == nullptr) return;
+    --alive->kills;
+    if (!reply.ok()) {
+      if (reply.failure.step == Step::kHandLost && !ending_) return SendKill(alive);
+      // At least the process itself.
+      Debug("kill of a cgroup: errno %d", reply.failure.error);
+      (void)sys::PidfdSendSignal(alive->pidfd.get(), SIGKILL);
+    }
+    if (alive->answer_due && alive->kills == 0) Answer(alive);
   };
+  ++task->kills;
   jobs_.Submit(std::move(job));
 }
 
@@ -146,6 +151,8 @@ void Tasks::OnPidfd(Task* task) {
   }
   if (task->log) {
     task->log->Drain([this, task] { Answer(task); });
+  } else if (task->kills > 0) {
+    task->answer_due = true;  // Its first process is dead, its tree not yet: said when all of it is.
   } else {
     Answer(task);
   }
