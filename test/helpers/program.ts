@@ -37,7 +37,7 @@ export function startPrograms(): {
     await transpile(join(repository, 'lib'), join(folder.path, 'lib'));
     await writeFile(join(folder.path, 'package.json'), '{"type":"module"}');
     await symlink(join(repository, 'node_modules'), join(folder.path, 'node_modules'));
-  });
+  }, 60_000);
   afterAll(() => folder.remove());
   return {
     get library() {
