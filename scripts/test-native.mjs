@@ -1,6 +1,9 @@
-// The C++ tests: every test/native/**/*_test.cc is a program that exits with 0 when all is well; 77
-// means skipped, with the reason as its last line. With --sanitize they are built with the address
+// The tests of the native part: every test/native/**/*_test.cc is a program that exits with 0 when all
+// is well, every *_test.py one that speaks to the supervisor (where there is python3). 77 means
+// skipped, with the reason as its last line. With --sanitize the C++ ones are built with the address
 // and undefined-behaviour sanitizers, and the tests of the binding run on top of such an addon.
+//
+//   npm run test:native [-- [--sanitize] [PART-OF-A-NAME …]]
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,7 +15,7 @@ import { OUTPUT, buildNative } from './native.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SKIPPED = 77;
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 
 const { values, positionals } = parseArgs({
   options: { sanitize: { type: 'boolean' } },
@@ -20,11 +23,15 @@ const { values, positionals } = parseArgs({
 });
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
-function runProgram(path, name) {
-  const { status, signal, stdout, stderr } = spawnSync(path, [], {
+const isWanted = (name) =>
+  positionals.length === 0 || positionals.some((part) => name.includes(part));
+
+function runProgram(name, path, ...args) {
+  const { status, signal, stdout, stderr } = spawnSync(path, args, {
     encoding: 'utf8',
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',
+    env: { ...process.env, CAISSON_SUPERVISOR: join(OUTPUT.cmake, 'caisson-supervisor') },
   });
   const output = `${stdout}${stderr}`.trimEnd();
   if (status === 0) {
@@ -68,8 +75,15 @@ function runBindingTests() {
 buildNative({ asan: values.sanitize, tests: true });
 const folder = join(values.sanitize ? OUTPUT.asan : OUTPUT.cmake, 'tests');
 for (const name of existsSync(folder) ? readdirSync(folder).sort() : []) {
-  const wanted = positionals.length === 0 || positionals.some((part) => name.includes(part));
-  if (name.endsWith('_test') && wanted) runProgram(join(folder, name), name);
+  if (name.endsWith('_test') && isWanted(name)) runProgram(name, join(folder, name));
+}
+if (!values.sanitize) {
+  const python = spawnSync('python3', ['--version']).status === 0;
+  for (const entry of readdirSync(join(root, 'test', 'native'), { recursive: true }).sort()) {
+    if (!entry.endsWith('_test.py') || !isWanted(entry)) continue;
+    if (python) runProgram(entry, 'python3', join(root, 'test', 'native', entry));
+    else runProgram(entry, 'sh', '-c', `echo needs python3; exit ${SKIPPED}`);
+  }
 }
 if (values.sanitize && positionals.length === 0) runBindingTests();
 console.log(

@@ -18,7 +18,8 @@ class Arena {
  public:
   explicit Arena(size_t bytes) noexcept {
     const size_t rounded = (bytes + 4095) & ~size_t{4095};
-    void* block = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* block =
+        mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) return;
     block_ = static_cast<uint8_t*>(block);
     size_ = rounded;

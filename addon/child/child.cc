@@ -13,7 +13,8 @@ namespace {
 
 // The start of a container, in order. Moving a line is a security change.
 constexpr ChildStep kLaunchSteps[] = {
-    // In its cgroup before anything costs anything, and before the cgroup namespace is rooted there.
+    // In its cgroup before anything costs anything, and before the cgroup namespace is rooted
+    // there.
     {Step::kCgroupJoin, JoinCgroup},
     {Step::kCgroupNamespace, EnterCgroupNamespace},
     // Before sysfs and the net sysctls, which show the network namespace of whoever opens them.
@@ -139,15 +140,27 @@ template <int kCount>
 
 }  // namespace
 
-void RunLaunch(Context& context) noexcept { RunTable(context, kLaunchSteps); }
-void RunJoin(Context& context) noexcept { RunTable(context, kJoinSteps); }
+void RunLaunch(Context& context) noexcept {
+  RunTable(context, kLaunchSteps);
+}
+void RunJoin(Context& context) noexcept {
+  RunTable(context, kJoinSteps);
+}
 
 #ifdef CAISSON_TESTING
 int fault_position = -1;
-int LaunchStepCount() noexcept { return static_cast<int>(sizeof kLaunchSteps / sizeof *kLaunchSteps); }
-int JoinStepCount() noexcept { return static_cast<int>(sizeof kJoinSteps / sizeof *kJoinSteps); }
-Step LaunchStepAt(int position) noexcept { return kLaunchSteps[position].step; }
-Step JoinStepAt(int position) noexcept { return kJoinSteps[position].step; }
+int LaunchStepCount() noexcept {
+  return static_cast<int>(sizeof kLaunchSteps / sizeof *kLaunchSteps);
+}
+int JoinStepCount() noexcept {
+  return static_cast<int>(sizeof kJoinSteps / sizeof *kJoinSteps);
+}
+Step LaunchStepAt(int position) noexcept {
+  return kLaunchSteps[position].step;
+}
+Step JoinStepAt(int position) noexcept {
+  return kJoinSteps[position].step;
+}
 #endif
 
 }  // namespace caisson::child

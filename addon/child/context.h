@@ -18,32 +18,32 @@ struct Context {
   // Given by launch/.
   const LaunchPlan* launch = nullptr;  // null when joining
   const ProcessPlan* process = nullptr;
-  int report = -1;                   // write end; EOF for the reader once execve has succeeded
-  int gate = -1;                     // read end; -1: not gated
+  int report = -1;  // write end; EOF for the reader once execve has succeeded
+  int gate = -1;    // read end; -1: not gated
   // The parent's ends of both, which the clone has copied: while they are open here, the parent's
   // death does not show.
   int parents_ends[2] = {-1, -1};
-  int stdio[3] = {-1, -1, -1};       // -1: /dev/null of the container
-  List<int> cgroup_procs;            // to write "0" to
-  int net = -1;                      // network namespace to enter; -1: see loopback
-  int rootfs = -1;                   // detached mount
-  int devices = -1;                  // detached mount made by launch::MakeDevices
-  const int* mounts = nullptr;       // one per plan mount: detached mount, or -1 where made here
+  int stdio[3] = {-1, -1, -1};  // -1: /dev/null of the container
+  List<int> cgroup_procs;       // to write "0" to
+  int net = -1;                 // network namespace to enter; -1: see loopback
+  int rootfs = -1;              // detached mount
+  int devices = -1;             // detached mount made by launch::MakeDevices
+  const int* mounts = nullptr;  // one per plan mount: detached mount, or -1 where made here
   const char* device_folder = nullptr;
   const char* cover = nullptr;
-  List<const char*> cgroup1_names;   // v1 hierarchies for a kCgroup mount
-  bool cgroup2 = true;               // there is a v2 hierarchy for a kCgroup mount
-  uint64_t changed_signals = 0;      // whose disposition is not the default
-  uint64_t known_capabilities = 0;   // of this kernel
-  bool raise_loopback = false;       // the network namespace was made by this clone
+  List<const char*> cgroup1_names;  // v1 hierarchies for a kCgroup mount
+  bool cgroup2 = true;              // there is a v2 hierarchy for a kCgroup mount
+  uint64_t changed_signals = 0;     // whose disposition is not the default
+  uint64_t known_capabilities = 0;  // of this kernel
+  bool raise_loopback = false;      // the network namespace was made by this clone
   bool rootless = false;
   bool die_with_parent = false;
-  int init_pidfd = -1;               // join: the container's pid 1
-  uint64_t join_namespaces = 0;      // join: CLONE_NEW* to enter by init_pidfd
-  bool subreaper = false;            // join: stay as the parent of what is executed
+  int init_pidfd = -1;           // join: the container's pid 1
+  uint64_t join_namespaces = 0;  // join: CLONE_NEW* to enter by init_pidfd
+  bool subreaper = false;        // join: stay as the parent of what is executed
 
   // Worked out by the child.
-  int proc = -1;   // a procfs of our own pid namespace, never found by a path of the image's
+  int proc = -1;  // a procfs of our own pid namespace, never found by a path of the image's
   Step step = Step::kNone;  // a step may say more precisely what failed
   uint32_t index = 0;       // which item of the plan
   bool workdir_pending = false;

@@ -36,8 +36,8 @@ void WriteNumber(char* text, uint32_t number) noexcept {
 int PlaceFile(Context& context, int folder, const FileItem& file) noexcept {
   char name[12];
   WriteNumber(name, context.index);
-  const int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        file.mode);
+  const int fd =
+      openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, file.mode);
   if (fd < 0) return errno;
   int error = WriteAll(fd, file.content, file.bytes);
   (void)close(fd);

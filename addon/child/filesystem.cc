@@ -52,8 +52,8 @@ bool Append(char* text, size_t size, size_t* used, const char* option) noexcept 
   return true;
 }
 
-// mount(2) by path, the path being "." in the target. Where an outer filter refuses fsopen(2) to us;
-// remove when none does.
+// mount(2) by path, the path being "." in the target. Where an outer filter refuses fsopen(2) to
+// us; remove when none does.
 int MountClassic(const FileSystem& fs, int target) noexcept {
   char data[4096] = {};
   size_t used = 0;

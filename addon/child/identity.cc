@@ -15,8 +15,8 @@ namespace caisson::child {
 int FindUser(Context& context) noexcept {
   const ProcessPlan& process = *context.process;
   uint32_t failed_group = 0;
-  const int error = ResolveUser(context.rootfs, process.user, process.add_groups, &context.ids,
-                                &failed_group);
+  const int error =
+      ResolveUser(context.rootfs, process.user, process.add_groups, &context.ids, &failed_group);
   if (error != 0) {
     if (failed_group != 0) {
       context.step = Step::kGroups;

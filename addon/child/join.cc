@@ -12,7 +12,9 @@
 
 namespace caisson::child {
 
-int PrepareSubreaper(Context& context) noexcept { return OpenProc(context); }
+int PrepareSubreaper(Context& context) noexcept {
+  return OpenProc(context);
+}
 
 int JoinNamespaces(Context& context) noexcept {
   if (sys::SetNs(context.init_pidfd, static_cast<int>(context.join_namespaces)) != 0) {

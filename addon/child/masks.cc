@@ -36,8 +36,7 @@ int CoverWith(Cover& cover, int dir, const char* path, int target) noexcept {
       !sys::IsDevice(mount, sys::kDeviceNodes[0])) {
     error = ENODEV;
   }
-  if (error == 0 && first && S_ISDIR(info.st_mode) &&
-      sys::MountSetAttr(mount, 0, kReadOnly) != 0) {
+  if (error == 0 && first && S_ISDIR(info.st_mode) && sys::MountSetAttr(mount, 0, kReadOnly) != 0) {
     error = errno;
   }
   if (error == 0 && sys::MoveMount(mount, target) != 0) error = errno;
@@ -50,7 +49,9 @@ int CoverWith(Cover& cover, int dir, const char* path, int target) noexcept {
 }
 
 // What is not there needs no mask.
-bool IsAbsent(int error) noexcept { return error == ENOENT || error == ENOTDIR; }
+bool IsAbsent(int error) noexcept {
+  return error == ENOENT || error == ENOTDIR;
+}
 
 int MaskPath(Context& context, const char* path, int hosts_devices, Cover& folders,
              Cover& files) noexcept {

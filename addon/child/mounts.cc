@@ -53,8 +53,8 @@ int MountPrepared(Context& context, const MountItem& item) noexcept {
   int error = OpenMountTarget(context, item, kind, Links::kFollow, &target);
   if (error != 0) return error;
   // While it is attached nowhere: nobody sees it in another state.
-  error = SetAttributes(mount, item, item.propagation == 0 ? uint64_t{MS_PRIVATE}
-                                                           : item.propagation);
+  error =
+      SetAttributes(mount, item, item.propagation == 0 ? uint64_t{MS_PRIVATE} : item.propagation);
   if (error == 0 && sys::MoveMount(mount, target.fd) != 0) error = errno;
   (void)close(target.fd);
   return error;
@@ -145,8 +145,8 @@ int BindDeviceNodes(Context& context, int folder) noexcept {
   if (host < 0) return errno;
   int error = 0;
   for (const sys::DeviceNode& node : sys::kDeviceNodes) {
-    const int source = sys::OpenTree(host, node.name,
-                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    const int source =
+        sys::OpenTree(host, node.name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
     if (source < 0) {
       error = errno;
       break;
@@ -187,8 +187,8 @@ int MountDev(Context& context, const MountItem& item) noexcept {
         .type = "tmpfs", .data = item.data, .more = {"mode=0755", "size=64m"}, .attr = item.attr};
     error = MountOver(fs, context.rootfs, item.target, target.fd, &mount);
     if (error == 0) {
-      error = sys::FillDeviceFolder(mount, context.rootless ? sys::Nodes::kHolds
-                                                            : sys::Nodes::kMake);
+      error =
+          sys::FillDeviceFolder(mount, context.rootless ? sys::Nodes::kHolds : sys::Nodes::kMake);
     }
   }
   if (error == 0 && context.rootless) {
@@ -221,8 +221,8 @@ int MountDevpts(Context& context, const MountItem& item) noexcept {
 
 int MountMqueue(Context& context, const MountItem& item) noexcept {
   int mount = -1;
-  const int error = MountKernel(
-      context, item, {.type = "mqueue", .data = item.data, .attr = item.attr}, &mount);
+  const int error =
+      MountKernel(context, item, {.type = "mqueue", .data = item.data, .attr = item.attr}, &mount);
   if (mount >= 0) (void)close(mount);
   return error;
 }
@@ -232,8 +232,10 @@ int MountHierarchy(Context& context, int folder, const char* type, const char* n
   const char* equals = strchr(name, '=');
   const char* folder_name = equals == nullptr ? name : equals + 1;
   if (mkdirat(folder, folder_name, 0755) != 0) return errno;
-  FileSystem fs = {.type = type, .data = {}, .attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-                                         MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+  FileSystem fs = {
+      .type = type,
+      .data = {},
+      .attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
   if (strcmp(type, "cgroup") == 0) {
     // "name=systemd" has no controller and says so.
     fs.more[0] = equals == nullptr ? name : "none";
@@ -254,20 +256,23 @@ int MountCgroup(Context& context, const MountItem& item) noexcept {
       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   int mount = -1;
   if (context.cgroup1_names.count == 0) {
-    int error = MountKernel(context, item, {.type = "cgroup2", .data = {}, .attr = kLocked | item.attr},
-                            &mount);
+    int error = MountKernel(context, item,
+                            {.type = "cgroup2", .data = {}, .attr = kLocked | item.attr}, &mount);
     if (error != 0 && context.rootless && context.step != Step::kMountTarget) {
       // No hierarchy is ours to show: an empty folder rather than the host's.
       error = MountKernel(context, item,
-                          {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked}, &mount);
+                          {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked},
+                          &mount);
     }
     if (mount >= 0) (void)close(mount);
     return error;
   }
-  int error = MountKernel(
-      context, item,
-      {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked & ~uint64_t{MOUNT_ATTR_RDONLY}},
-      &mount);
+  int error = MountKernel(context, item,
+                          {.type = "tmpfs",
+                           .data = {},
+                           .more = {"mode=0755"},
+                           .attr = kLocked & ~uint64_t{MOUNT_ATTR_RDONLY}},
+                          &mount);
   if (error != 0) return error;
   for (const char* name : context.cgroup1_names) {
     if (error == 0) error = MountHierarchy(context, mount, "cgroup", name);

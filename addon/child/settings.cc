@@ -25,8 +25,8 @@ int WriteSysctl(int proc, const SysctlItem& item) noexcept {
   for (size_t i = 0; i <= length; ++i) {
     path[4 + i] = dotted && item.key[i] == '.' ? '/' : item.key[i];
   }
-  const int fd = sys::OpenAt2(proc, path, O_WRONLY,
-                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+  const int fd =
+      sys::OpenAt2(proc, path, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
   if (fd < 0) return errno;
   const size_t bytes = strlen(item.value);
   const ssize_t written = write(fd, item.value, bytes);
@@ -40,9 +40,8 @@ int WriteSysctl(int proc, const SysctlItem& item) noexcept {
 // A procfs of this pid namespace, for what is written through it: the one just mounted, or one that
 // is attached nowhere.
 int OpenProc(Context& context) noexcept {
-  const bool needed =
-      (context.launch != nullptr && context.launch->sysctls.count != 0) ||
-      context.process->set_oom_score_adj || context.subreaper;
+  const bool needed = (context.launch != nullptr && context.launch->sysctls.count != 0) ||
+                      context.process->set_oom_score_adj || context.subreaper;
   if (!needed || context.proc >= 0) return 0;
   return MakeDetached({.type = "proc", .data = {}}, &context.proc);
 }

@@ -62,7 +62,9 @@ int SetUpStdio(Context& context) noexcept {
   return 0;
 }
 
-int StartSession(Context&) noexcept { return syscall(SYS_setsid) >= 0 ? 0 : errno; }
+int StartSession(Context&) noexcept {
+  return syscall(SYS_setsid) >= 0 ? 0 : errno;
+}
 
 int TakeTerminal(Context& context) noexcept {
   if (!context.process->terminal) return 0;

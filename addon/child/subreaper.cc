@@ -17,11 +17,13 @@
 namespace caisson::child {
 namespace {
 
-constexpr sys::SignalSet Only(int signal) noexcept { return sys::SignalSet{1} << (signal - 1); }
+constexpr sys::SignalSet Only(int signal) noexcept {
+  return sys::SignalSet{1} << (signal - 1);
+}
 
 struct Ending {
   bool known = false;
-  int code = 0;    // CLD_EXITED, else a signal
+  int code = 0;  // CLD_EXITED, else a signal
   int status = 0;
 };
 
@@ -38,8 +40,7 @@ void LetGo(Context& context) noexcept {
 // The raw waitid: glibc's is a cancellation point.
 int WaitAny(siginfo_t* info, int options) noexcept {
   info->si_pid = 0;
-  return static_cast<int>(
-      syscall(SYS_waitid, P_ALL, 0, info, options | WEXITED | __WALL, nullptr));
+  return static_cast<int>(syscall(SYS_waitid, P_ALL, 0, info, options | WEXITED | __WALL, nullptr));
 }
 
 void Note(const siginfo_t& info, pid_t main_pid, Ending& ending) noexcept {

@@ -113,8 +113,8 @@ int MakeTarget(int root, const char* path, TargetKind kind, Links links, Target*
     if (component[0] == '\0') {
       // The path (or a link's text) ended in "..", "." or a slash: what was reached is the target.
       if (kind == TargetKind::kFile) return EISDIR;
-      target->fd = sys::OpenAt2(root, walk.done[0] == '\0' ? "." : walk.done,
-                                O_PATH | O_DIRECTORY, sys::kInRoot);
+      target->fd = sys::OpenAt2(root, walk.done[0] == '\0' ? "." : walk.done, O_PATH | O_DIRECTORY,
+                                sys::kInRoot);
       return target->fd >= 0 ? 0 : errno;
     }
     if (strcmp(component, ".") == 0) continue;
@@ -128,8 +128,8 @@ int MakeTarget(int root, const char* path, TargetKind kind, Links links, Target*
     const bool last = walk.IsLast();
     Target reached;
     bool is_link = false;
-    int error = OpenComponent(parent, component, last ? kind : TargetKind::kFolder, &reached,
-                              &is_link);
+    int error =
+        OpenComponent(parent, component, last ? kind : TargetKind::kFolder, &reached, &is_link);
     if (error == 0 && is_link) {
       (void)close(reached.fd);
       reached.fd = -1;

@@ -18,9 +18,9 @@ struct Target {
 };
 
 // Opens `path` (absolute) below `root`, making what is missing: folders root-owned 0755, the last
-// component an empty file when `kind` says so. Every step of the way is taken beneath descriptors of
-// `root`, so that nothing an image or another process does to the tree leads outside. An existing
-// target of the other kind is ENOTDIR or EISDIR. Returns 0 or errno.
+// component an empty file when `kind` says so. Every step of the way is taken beneath descriptors
+// of `root`, so that nothing an image or another process does to the tree leads outside. An
+// existing target of the other kind is ENOTDIR or EISDIR. Returns 0 or errno.
 int OpenTarget(int root, const char* path, TargetKind kind, Links links, Target* target) noexcept;
 
 // The same without making anything: ENOENT when it is not there.

@@ -44,8 +44,8 @@ Number ParseId(Text text, uint32_t* id) noexcept {
 
 // The text up to the next `separator`, which `rest` then begins after.
 Text TakeField(Text* rest, char separator) noexcept {
-  const auto* end = static_cast<const char*>(
-      rest->size == 0 ? nullptr : memchr(rest->at, separator, rest->size));
+  const auto* end =
+      static_cast<const char*>(rest->size == 0 ? nullptr : memchr(rest->at, separator, rest->size));
   const size_t size = end == nullptr ? rest->size : static_cast<size_t>(end - rest->at);
   const Text field = {rest->at, size};
   const size_t used = end == nullptr ? size : size + 1;
@@ -99,8 +99,7 @@ class Lines {
     memmove(buffer_, buffer_ + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
-    const ssize_t got =
-        total_ >= kMaxFile ? 0 : read(fd_, buffer_ + end_, sizeof buffer_ - end_);
+    const ssize_t got = total_ >= kMaxFile ? 0 : read(fd_, buffer_ + end_, sizeof buffer_ - end_);
     if (got <= 0) {
       finished_ = true;
       return end_ > 0;

@@ -13,8 +13,8 @@ namespace {
 
 // No link of procfs leads out of the root: /proc/self/fd/7 is ELOOP here.
 int Enter(Context& context) noexcept {
-  const int fd = sys::OpenAt2(context.rootfs, context.process->cwd, O_PATH | O_DIRECTORY,
-                              sys::kInRoot);
+  const int fd =
+      sys::OpenAt2(context.rootfs, context.process->cwd, O_PATH | O_DIRECTORY, sys::kInRoot);
   if (fd < 0) return errno;
   const int error = fchdir(fd) == 0 ? 0 : errno;
   (void)close(fd);

@@ -14,7 +14,7 @@
 namespace caisson::launch {
 namespace {
 
-constexpr int kMaxDepth = 32;             // containers may nest groups; nobody needs more
+constexpr int kMaxDepth = 32;  // containers may nest groups; nobody needs more
 constexpr int64_t kPatienceNs = 2'000'000'000;
 
 int64_t Now() noexcept {
@@ -29,7 +29,9 @@ void Pause(int64_t milliseconds) noexcept {
 }
 
 // Gone, or on its way: the kernel says ENODEV for files of a removed group.
-bool IsGone(int error) noexcept { return error == ENOENT || error == ENODEV; }
+bool IsGone(int error) noexcept {
+  return error == ENOENT || error == ENODEV;
+}
 
 // mkdir for a path below `base`, whose first parts may be there.
 Result<UniqueFd> MakeGroup(int base, const std::string& name, uint32_t index) {
@@ -77,8 +79,7 @@ int RemoveTree(int base, const char* name, int depth) {
 // was not read before polls as changed at once, so it is read first.
 void AwaitChange(int base, const std::string& name, bool v2, int64_t milliseconds) {
   if (v2) {
-    const UniqueFd events(
-        openat(base, (name + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+    const UniqueFd events(openat(base, (name + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
     char text[256];
     const ssize_t got = events ? read(events.get(), text, sizeof text - 1) : -1;
     if (got > 0) {
@@ -141,8 +142,8 @@ Result<> KillCgroup(const Host& host, const std::string& name) {
   return {};
 }
 
-// v2 first, whose kill is the surest: the others are then empty. Each is tried, the first failure is
-// told.
+// v2 first, whose kill is the surest: the others are then empty. Each is tried, the first failure
+// is told.
 Result<> RemoveCgroup(const Host& host, const std::string& name) {
   Result<> result;
   for (size_t i = 0; i < host.hierarchies.size(); ++i) {

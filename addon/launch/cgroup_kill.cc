@@ -21,7 +21,9 @@ namespace {
 constexpr int kMaxDepth = 32;
 constexpr int kMaxRounds = 64;
 
-bool IsGone(int error) noexcept { return error == ENOENT || error == ENODEV; }
+bool IsGone(int error) noexcept {
+  return error == ENOENT || error == ENODEV;
+}
 
 // 0 or errno.
 int WriteFile(int folder, const char* name, const char* text) noexcept {
@@ -100,8 +102,8 @@ void Pause() noexcept {
   (void)nanosleep(&time, nullptr);
 }
 
-// The freezer holds a forking group still, but not reliably: it can stay FREEZING while members fork
-// on, so it is thawed and tried again. SIGKILL waits until thawed. Never left frozen.
+// The freezer holds a forking group still, but not reliably: it can stay FREEZING while members
+// fork on, so it is thawed and tried again. SIGKILL waits until thawed. Never left frozen.
 int KillByFreezer(int folder) {
   for (int round = 0; round < kMaxRounds; ++round) {
     bool frozen = false;

@@ -21,8 +21,8 @@ using ChildMain = void (*)(child::Context&) noexcept;
 
 // Clones with all signals blocked and runs `child_main(context)` in the child, whose cgroups and
 // report pipe are filled in here. `namespaces` are CLONE_NEW* flags.
-[[nodiscard]] Result<Started> CloneChild(const Host& host, uint64_t namespaces,
-                                         CgroupEntry& cgroup, Parent parent, bool gated,
-                                         child::Context& context, ChildMain child_main);
+[[nodiscard]] Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& cgroup,
+                                         Parent parent, bool gated, child::Context& context,
+                                         ChildMain child_main);
 
 }  // namespace caisson::launch

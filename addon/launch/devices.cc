@@ -1,11 +1,10 @@
 // zone: native
-#include "sys/device_nodes.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "launch/launch.h"
+#include "sys/device_nodes.h"
 #include "sys/mount.h"
 
 namespace caisson::launch {

@@ -19,8 +19,8 @@ namespace caisson::launch {
 // A group of a container or of an exec: one folder per hierarchy, opened.
 // v2: one; hybrid and v1: the cgroup2 folder first where it exists, then each v1 hierarchy in use.
 struct Cgroup {
-  std::string name;                // path below the runtime's own cgroup: "c12", "c12/e3", …
-  std::vector<UniqueFd> folders;   // O_PATH folders, same order as CgroupTree::hierarchies
+  std::string name;               // path below the runtime's own cgroup: "c12", "c12/e3", …
+  std::vector<UniqueFd> folders;  // O_PATH folders, same order as CgroupTree::hierarchies
 };
 
 struct Hierarchy {
@@ -31,8 +31,8 @@ struct Hierarchy {
 
 // What a hand knows for its whole life.
 struct Host {
-  UniqueFd store;    // the store's folder, attached in the caller's mount namespace
-  UniqueFd proc;     // a procfs of the supervisor's pid namespace
+  UniqueFd store;  // the store's folder, attached in the caller's mount namespace
+  UniqueFd proc;   // a procfs of the supervisor's pid namespace
   std::vector<Hierarchy> hierarchies;  // empty: no cgroups may be made (rootless, not delegated)
   bool rootless = false;
 
@@ -51,9 +51,9 @@ struct Host {
 
 // What is prepared for one start. Absent members are made by Launch itself, on the path.
 struct Prepared {
-  UniqueFd rootfs;       // detached overlay mount
-  UniqueFd net;          // network namespace with lo up
-  UniqueFd dev;          // detached tmpfs made by MakeDevices
+  UniqueFd rootfs;                     // detached overlay mount
+  UniqueFd net;                        // network namespace with lo up
+  UniqueFd dev;                        // detached tmpfs made by MakeDevices
   std::vector<UniqueFd> bind_sources;  // detached mounts, one per bind/overlay item, in plan order
   // The container's folder or scratch slot. Needed when `rootfs` is absent (its upper/ and work/
   // are used) and for overlay mounts with a plain name as scratch; absent: plan.folder is opened.
@@ -62,10 +62,10 @@ struct Prepared {
 };
 
 struct Started {
-  pid_t pid = -1;          // in the caller's pid namespace
+  pid_t pid = -1;  // in the caller's pid namespace
   UniqueFd pidfd;
-  UniqueFd report;         // read end: a Failure (12 bytes) or end-of-file at exec
-  UniqueFd gate;           // write end: one byte lets the child go on past kAwaitStart; unused if !gated
+  UniqueFd report;  // read end: a Failure (12 bytes) or end-of-file at exec
+  UniqueFd gate;    // write end: one byte lets the child go on past kAwaitStart; unused if !gated
   UniqueFd mount_namespace;  // keeps the teardown of its mounts off the path; drop it in a hand
 };
 

@@ -39,11 +39,12 @@ int InNewNamespace(void* argument) noexcept {
 
 }  // namespace
 
-// By a short-lived child: an unshare(2) of our own could not be undone by a rootless caller, who has
-// no rights in the host's network namespace to come back with.
+// By a short-lived child: an unshare(2) of our own could not be undone by a rootless caller, who
+// has no rights in the host's network namespace to come back with.
 Result<UniqueFd> MakeNetNamespace() {
   constexpr size_t kStack = 64 * 1024;
-  alignas(16) static char stack[kStack];  // hands are single-threaded, and CLONE_VFORK makes us wait
+  alignas(
+      16) static char stack[kStack];  // hands are single-threaded, and CLONE_VFORK makes us wait
   Made made;
   const pid_t pid = clone(InNewNamespace, stack + kStack,
                           CLONE_NEWNET | CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD, &made);

@@ -190,8 +190,8 @@ Result<UniqueFd> OpenScratch(int base, const char* path) {
     if (mkdirat(folder.get(), name.c_str(), 0700) != 0 && errno != EEXIST) {
       return FailErrno(Step::kScratchFolder);
     }
-    folder = UniqueFd(openat(folder.get(), name.c_str(),
-                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    folder = UniqueFd(
+        openat(folder.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   }
   if (!folder) return FailErrno(Step::kScratchFolder);
   return folder;
@@ -225,15 +225,15 @@ Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
       if (static_cast<Way>(way) != Way::kClassic) first = static_cast<Way>(way);
       return mount;
     }
-    // Another error than "not known here" is the answer. A true mistake may be EINVAL, too: then the
-    // next way meets it as well.
+    // Another error than "not known here" is the answer. A true mistake may be EINVAL, too: then
+    // the next way meets it as well.
     if (!IsUnknownWay(mount.error().error)) break;
   }
   return mount;
 }
 
-Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
-                             int upper_parent_fd, std::string* kernel_log) {
+Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, int upper_parent_fd,
+                             std::string* kernel_log) {
   const auto scratch = OpenUpperAndWork(upper_parent_fd);
   if (!scratch) return std::unexpected(scratch.error());
   std::vector<UniqueFd> opened;
@@ -249,8 +249,8 @@ Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
   return MountOverlay(host, parts, kernel_log);
 }
 
-Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower,
-                                  int folder_fd, std::string* kernel_log) {
+Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower, int folder_fd,
+                                  std::string* kernel_log) {
   const std::string scratch = item.scratch;
   const bool in_store = scratch.find('/') != std::string::npos;
   const auto folder = OpenScratch(in_store ? host.store.get() : folder_fd, item.scratch);

@@ -25,7 +25,9 @@ inline std::unexpected<Failure> Refuse(uint16_t tag, int error = EINVAL) noexcep
 inline std::unexpected<Failure> Refuse(Tag tag, int error = EINVAL) noexcept {
   return Refuse(static_cast<uint16_t>(tag), error);
 }
-inline std::unexpected<Failure> NoRoom() noexcept { return Fail(Step::kArena, ENOMEM); }
+inline std::unexpected<Failure> NoRoom() noexcept {
+  return Fail(Step::kArena, ENOMEM);
+}
 
 // Which tags were seen, so that a second one of a single field is refused. A tag beyond the table
 // is unknown to every parser, which refuses it before it asks.
@@ -162,9 +164,7 @@ class TagCounts {
     if (!reader.ok()) return Refuse(parent);
     return {};
   }
-  [[nodiscard]] uint32_t of(Tag tag) const noexcept {
-    return counts_[static_cast<uint16_t>(tag)];
-  }
+  [[nodiscard]] uint32_t of(Tag tag) const noexcept { return counts_[static_cast<uint16_t>(tag)]; }
 
  private:
   uint32_t counts_[256] = {};

@@ -25,8 +25,8 @@ using plan::TagCounts;
 using protocol::MountKind;
 using protocol::Tag;
 
-constexpr uint64_t kAllNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                                    CLONE_NEWNET | CLONE_NEWCGROUP;
+constexpr uint64_t kAllNamespaces =
+    CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
 // Without its own mount namespace a container's mounts would be the supervisor's, without its own
 // pid namespace the supervisor would be its process 1.
 constexpr uint64_t kNeededNamespaces = CLONE_NEWNS | CLONE_NEWPID;

@@ -15,13 +15,11 @@ namespace caisson::protocol {
 //      │                                          │
 //      │  Launch{id} + fds  ─────────────────────►│
 //      │◄──── Started{id} + pidfd  (when wanted)  │  exec has happened
-//      │◄──── Exited{id}                          │  its end, exactly once; nothing for `id` follows
-//      │  … or Failed{id}, exactly once           │  instead of Started and Exited
-//      │                                          │
-//      │  Exec{id}: the same three answers        │
-//      │  every other request: Done{id} or Failed{id}
-//      │  Close{id} ─────────────────────────────►│  kills and undoes everything
-//      │◄──── Done{id}, then the end of the channel
+//      │◄──── Exited{id}                          │  its end, exactly once; nothing for `id`
+//      follows │  … or Failed{id}, exactly once           │  instead of Started and Exited │ │ │
+//      Exec{id}: the same three answers        │ │  every other request: Done{id} or Failed{id} │
+//      Close{id} ─────────────────────────────►│  kills and undoes everything │◄──── Done{id}, then
+//      the end of the channel
 //
 // A request before Hello, a second Hello, a reply type from the program, an unknown type, a
 // duplicate live `id`, a malformed body, a wrong descriptor count: Failed{id, Protocol} and the
@@ -52,15 +50,17 @@ enum class Type : uint16_t {
   kHello = 1,
   kLaunch = 2,
   kExec = 3,
-  kSignal = 4,    // Target, Signal: to one process (pid 1, or the exec's first process)
-  kKill = 5,      // Target: SIGKILL to the whole tree; Done when it was sent, Exited follows for Target
-  kRegister = 6,  // Folder: store-relative folder to be removed at the end (journalled); before it is made
-  kRemove = 7,    // Folder: removes it and everything below; absent is Done
-  kImport = 8,    // ImportSource, ImportTarget: copies a host folder to a new layer folder
+  kSignal = 4,  // Target, Signal: to one process (pid 1, or the exec's first process)
+  kKill = 5,  // Target: SIGKILL to the whole tree; Done when it was sent, Exited follows for Target
+  kRegister =
+      6,  // Folder: store-relative folder to be removed at the end (journalled); before it is made
+  kRemove = 7,  // Folder: removes it and everything below; absent is Done
+  kImport = 8,  // ImportSource, ImportTarget: copies a host folder to a new layer folder
   kClose = 9,
-  kWarm = 10,     // Layers: prepare overlays for these layers from now on (a hint)
-  kRelease = 11,  // Folder: forget it without removing (it now belongs to nobody: an undone Register)
-  kResize = 12,   // Target, Columns, Rows
+  kWarm = 10,  // Layers: prepare overlays for these layers from now on (a hint)
+  kRelease =
+      11,  // Folder: forget it without removing (it now belongs to nobody: an undone Register)
+  kResize = 12,  // Target, Columns, Rows
   // answers
   kWelcome = 101,
   kDone = 102,
@@ -74,20 +74,21 @@ enum class Type : uint16_t {
 #pragma GCC diagnostic ignored "-Wshadow"  // GCC takes a scoped enumerator for a shadow of kVersion
 enum class Tag : uint16_t {
   // shared
-  kVersion = 1,         // u64
-  kTarget = 2,          // u64: the id of a Launch or Exec
-  kSignal = 3,          // u64
-  kFolder = 4,          // string, relative to the store, e.g. "containers/<id>"
-  kStep = 5,            // u64: Failed
-  kErrno = 6,           // u64: Failed
-  kIndex = 7,           // u64: Failed
-  kDetail = 8,          // string: Failed; text of the kernel (fs-context log) or of the parser
-  kImportSource = 9,    // string: absolute host path
-  kImportTarget = 10,   // string: store-relative final folder, e.g. "layers/<key>"
-  kColumns = 11,        // u64
-  kRows = 12,           // u64
-  kImportResult = 13,   // string: Done of an Import: "sha256:<hex>" of the canonical tar (the diffID)
-  kImportBytes = 14,    // u64: Done of an Import: sum of file sizes
+  kVersion = 1,        // u64
+  kTarget = 2,         // u64: the id of a Launch or Exec
+  kSignal = 3,         // u64
+  kFolder = 4,         // string, relative to the store, e.g. "containers/<id>"
+  kStep = 5,           // u64: Failed
+  kErrno = 6,          // u64: Failed
+  kIndex = 7,          // u64: Failed
+  kDetail = 8,         // string: Failed; text of the kernel (fs-context log) or of the parser
+  kImportSource = 9,   // string: absolute host path
+  kImportTarget = 10,  // string: store-relative final folder, e.g. "layers/<key>"
+  kColumns = 11,       // u64
+  kRows = 12,          // u64
+  kImportResult =
+      13,             // string: Done of an Import: "sha256:<hex>" of the canonical tar (the diffID)
+  kImportBytes = 14,  // u64: Done of an Import: sum of file sizes
   kImportTarBytes = 15,  // u64: Done of an Import: length of the canonical tar
 
   // Welcome
@@ -100,27 +101,27 @@ enum class Tag : uint16_t {
   kFolderContainer = 30,  // string: store-relative folder whose upper/ and work/ to use. Absent: a
                           // scratch slot of the supervisor's, removed after the end
   kLayer = 31,            // string, repeated, lowest first: store-relative folder ("layers/<key>")
-  kCgroupName = 32,       // string: name below the runtime's cgroup; absent: one of the supervisor's
-  kWantStarted = 33,      // u64 1: send Started
-  kTimeoutMs = 34,        // u64: counts from exec; then the tree is killed, reason timeout
-  kLogFile = 35,          // group: kLogPath, kLogMaxBytes, kLogFiles. With it stdout/stderr of the
-                          // container are the supervisor's own pipes, written to the log
-  kLogPath = 36,          // string: store-relative, e.g. "containers/<id>/log"
-  kLogMaxBytes = 37,      // u64
-  kLogFiles = 38,         // u64
-  kNamespaces = 39,       // u64: CLONE_NEW* to make; default all but USER and TIME
-  kHostname = 40,         // string
-  kReadOnlyRoot = 41,     // u64 1
-  kMount = 42,            // group, repeated, in order (kMountKind …)
-  kFile = 43,             // group, repeated: small file over the rootfs (kFilePath, kFileContent, kFileMode)
-  kMaskedPath = 44,       // string, repeated
-  kReadOnlyPath = 45,     // string, repeated
-  kSysctl = 46,           // group, repeated: kKey, kValue
-  kDevice = 47,           // group, repeated: extra device nodes (kDevicePath, kDeviceKind, …)
-  kStdin = 48,            // u64: StdioKind; descriptors of the message are taken in the order 0, 1, 2
-  kStdout = 49,           // u64: StdioKind
-  kStderr = 50,           // u64: StdioKind
-  kWarmPool = 51,         // u64 1: the next one with these layers will come soon (run does this)
+  kCgroupName = 32,    // string: name below the runtime's cgroup; absent: one of the supervisor's
+  kWantStarted = 33,   // u64 1: send Started
+  kTimeoutMs = 34,     // u64: counts from exec; then the tree is killed, reason timeout
+  kLogFile = 35,       // group: kLogPath, kLogMaxBytes, kLogFiles. With it stdout/stderr of the
+                       // container are the supervisor's own pipes, written to the log
+  kLogPath = 36,       // string: store-relative, e.g. "containers/<id>/log"
+  kLogMaxBytes = 37,   // u64
+  kLogFiles = 38,      // u64
+  kNamespaces = 39,    // u64: CLONE_NEW* to make; default all but USER and TIME
+  kHostname = 40,      // string
+  kReadOnlyRoot = 41,  // u64 1
+  kMount = 42,         // group, repeated, in order (kMountKind …)
+  kFile = 43,  // group, repeated: small file over the rootfs (kFilePath, kFileContent, kFileMode)
+  kMaskedPath = 44,    // string, repeated
+  kReadOnlyPath = 45,  // string, repeated
+  kSysctl = 46,        // group, repeated: kKey, kValue
+  kDevice = 47,        // group, repeated: extra device nodes (kDevicePath, kDeviceKind, …)
+  kStdin = 48,         // u64: StdioKind; descriptors of the message are taken in the order 0, 1, 2
+  kStdout = 49,        // u64: StdioKind
+  kStderr = 50,        // u64: StdioKind
+  kWarmPool = 51,      // u64 1: the next one with these layers will come soon (run does this)
 
   // Mount
   kMountKind = 60,         // u64: MountKind
@@ -131,8 +132,8 @@ enum class Tag : uint16_t {
   kMountPropagation = 65,  // u64: MS_PRIVATE, MS_SLAVE, MS_SHARED; 0 = private
   kMountRecursive = 66,    // u64 1: rbind (default for binds) ; 0: bind of the one mount
   kMountSourceFd = 67,     // reserved
-  kMountScratch = 68,      // string: overlay: store-relative folder for upper/ and work/, or a plain
-                           // name for a folder inside the scratch slot / container folder
+  kMountScratch = 68,  // string: overlay: store-relative folder for upper/ and work/, or a plain
+                       // name for a folder inside the scratch slot / container folder
   kMountAttrRecursive = 69,  // u64 1: apply kMountAttr to the whole bound tree (rro)
 
   // File
@@ -152,12 +153,12 @@ enum class Tag : uint16_t {
   kDeviceGid = 98,
 
   // Process (Launch and Exec)
-  kArg = 110,              // string, repeated: argv
-  kEnv = 111,              // string, repeated: NAME=value; PATH is searched for argv[0]
-  kCwd = 112,              // string: absolute; made if missing (Launch)
-  kUser = 113,             // string: "", "0", "name", "uid:gid", "name:group" …; resolved in the rootfs
-  kAddGroup = 114,         // string, repeated: further groups, name or number
-  kCapBounding = 115,      // u64 bit masks
+  kArg = 110,          // string, repeated: argv
+  kEnv = 111,          // string, repeated: NAME=value; PATH is searched for argv[0]
+  kCwd = 112,          // string: absolute; made if missing (Launch)
+  kUser = 113,         // string: "", "0", "name", "uid:gid", "name:group" …; resolved in the rootfs
+  kAddGroup = 114,     // string, repeated: further groups, name or number
+  kCapBounding = 115,  // u64 bit masks
   kCapEffective = 116,
   kCapPermitted = 117,
   kCapInheritable = 118,
@@ -167,12 +168,12 @@ enum class Tag : uint16_t {
   kRlimitKind = 122,       // u64: RLIMIT_*
   kRlimitSoft = 123,       // u64; ~0 = RLIM_INFINITY
   kRlimitHard = 124,
-  kUmask = 125,            // u64
-  kOomScoreAdj = 126,      // u64: two's complement
-  kSeccompFilter = 127,    // raw struct sock_filter[]
-  kTerminal = 128,         // u64 1
-  kSetHome = 129,          // u64 1: add HOME from the rootfs's passwd where kEnv has none
-  kContainer = 130,        // u64: Exec: id of the running Launch
+  kUmask = 125,          // u64
+  kOomScoreAdj = 126,    // u64: two's complement
+  kSeccompFilter = 127,  // raw struct sock_filter[]
+  kTerminal = 128,       // u64 1
+  kSetHome = 129,        // u64 1: add HOME from the rootfs's passwd where kEnv has none
+  kContainer = 130,      // u64: Exec: id of the running Launch
 
   // Exited
   kExitCode = 150,    // u64: present when it exited
@@ -180,11 +181,11 @@ enum class Tag : uint16_t {
   kReason = 152,      // u64: Reason
   kStartedNs = 153,   // u64: CLOCK_REALTIME
   kFinishedNs = 154,
-  kUserUs = 155,      // rusage of the process and of what it waited for
+  kUserUs = 155,  // rusage of the process and of what it waited for
   kSystemUs = 156,
   kMaxRssBytes = 157,
-  kOomKills = 158,    // u64: rise of the cgroup's OOM counter
-  kPid = 159,         // u64: Started: pid inside the supervisor's pid namespace
+  kOomKills = 158,  // u64: rise of the cgroup's OOM counter
+  kPid = 159,       // u64: Started: pid inside the supervisor's pid namespace
 };
 #pragma GCC diagnostic pop
 
@@ -195,11 +196,11 @@ enum class StdioKind : uint64_t {
 };
 
 enum class MountKind : uint64_t {
-  kBind = 1,     // kMountSource: host path; a missing target is made as a folder or file, by its kind
+  kBind = 1,  // kMountSource: host path; a missing target is made as a folder or file, by its kind
   kTmpfs = 2,
   kProc = 3,
   kSysfs = 4,
-  kDev = 5,      // tmpfs with the standard nodes and links, devpts, shm, mqueue are mounts of their own
+  kDev = 5,  // tmpfs with the standard nodes and links, devpts, shm, mqueue are mounts of their own
   kDevpts = 6,
   kMqueue = 7,
   kCgroup = 8,   // read-only view of the container's own cgroup

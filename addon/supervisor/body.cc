@@ -48,8 +48,8 @@ Result<std::shared_ptr<Body>> Body::FromMemfd(UniqueFd memfd, size_t bytes) {
 }
 
 Result<UniqueFd> SealedBytes(Bytes bytes) {
-  int fd = static_cast<int>(syscall(SYS_memfd_create, "caisson",
-                                    kMfdCloexec | kMfdAllowSealing | kMfdNoexecSeal));
+  int fd = static_cast<int>(
+      syscall(SYS_memfd_create, "caisson", kMfdCloexec | kMfdAllowSealing | kMfdNoexecSeal));
   // Kernels before 6.3 do not know the flag. Remove when 6.3 is the floor.
   if (fd < 0 && errno == EINVAL) {
     fd = static_cast<int>(syscall(SYS_memfd_create, "caisson", kMfdCloexec | kMfdAllowSealing));

@@ -190,7 +190,9 @@ void CanonicalTar::Begin(const TarEntry& entry) {
   content_ = 0;
 }
 
-void CanonicalTar::Data(const void* data, size_t bytes) { Add(data, bytes); }
+void CanonicalTar::Data(const void* data, size_t bytes) {
+  Add(data, bytes);
+}
 
 void CanonicalTar::Zeros(uint64_t bytes) {
   static constexpr uint8_t kZeros[16 * 1024] = {};
@@ -201,7 +203,9 @@ void CanonicalTar::Zeros(uint64_t bytes) {
   }
 }
 
-void CanonicalTar::End() { Zeros((kBlock - content_ % kBlock) % kBlock); }
+void CanonicalTar::End() {
+  Zeros((kBlock - content_ % kBlock) % kBlock);
+}
 
 Sha256::Digest CanonicalTar::Finish() {
   Zeros(2 * kBlock);

@@ -11,7 +11,9 @@ namespace {
 bool debug_on = false;
 }  // namespace
 
-void SetDebug(bool on) { debug_on = on; }
+void SetDebug(bool on) {
+  debug_on = on;
+}
 
 void Debug(const char* format, ...) {
   if (!debug_on) return;

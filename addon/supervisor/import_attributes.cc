@@ -17,10 +17,12 @@ namespace {
 constexpr std::string_view kAccessAcl = "system.posix_acl_access";
 constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
-bool IsAcl(std::string_view name) noexcept { return name == kAccessAcl || name == kDefaultAcl; }
+bool IsAcl(std::string_view name) noexcept {
+  return name == kAccessAcl || name == kDefaultAcl;
+}
 
-// The rest belongs to the host (security.selinux, security.ima) or to overlay: a redirect or metacopy
-// xattr of a foreign tree would make overlay read other files than these.
+// The rest belongs to the host (security.selinux, security.ima) or to overlay: a redirect or
+// metacopy xattr of a foreign tree would make overlay read other files than these.
 bool BelongsToImage(std::string_view name) noexcept {
   if (name.starts_with("user.overlay.") || name.starts_with("trusted.overlay.")) return false;
   return name.starts_with("user.") || name.starts_with("trusted.") ||
@@ -39,8 +41,8 @@ bool NamesSomebody(std::string_view acl) noexcept {
   return false;
 }
 
-// An attribute that went away meanwhile, or that cannot be said in this user namespace (a capability
-// of an unmapped root, EOVERFLOW).
+// An attribute that went away meanwhile, or that cannot be said in this user namespace (a
+// capability of an unmapped root, EOVERFLOW).
 bool IsAbsent(int error) noexcept {
   return error == ENODATA || error == EOVERFLOW || error == EOPNOTSUPP;
 }
@@ -81,11 +83,10 @@ Owners ProbeOwners(int fd) {
 }
 
 Result<std::vector<Xattr>> ReadXattrs(int fd, Owners owners) {
-  return Read([&](char* names, size_t size) { return flistxattr(fd, names, size); },
-              [&](const char* name, char* value, size_t size) {
-                return fgetxattr(fd, name, value, size);
-              },
-              owners);
+  return Read(
+      [&](char* names, size_t size) { return flistxattr(fd, names, size); },
+      [&](const char* name, char* value, size_t size) { return fgetxattr(fd, name, value, size); },
+      owners);
 }
 
 Result<std::vector<Xattr>> ReadXattrsAt(int folder_fd, const char* name, Owners owners) {

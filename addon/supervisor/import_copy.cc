@@ -21,7 +21,8 @@ struct Extent {
   uint64_t end;
 };
 
-// The first data at or after `from`, within `size`. File systems that know no holes have one extent.
+// The first data at or after `from`, within `size`. File systems that know no holes have one
+// extent.
 Extent NextData(int fd, uint64_t from, uint64_t size) noexcept {
   const off_t data = lseek(fd, static_cast<off_t>(from), SEEK_DATA);
   if (data < 0) return errno == ENXIO ? Extent{size, size} : Extent{from, size};
@@ -56,20 +57,24 @@ ContentCopier::ContentCopier(CanonicalTar& tar)
 bool ContentCopier::Clone(int source_fd, int target_fd) {
   if (!may_clone_) return false;
   if (ioctl(target_fd, FICLONE, source_fd) == 0) return true;
-  // One refusal speaks for the tree: one mount on either side. Others (a swap file, no space) do not.
+  // One refusal speaks for the tree: one mount on either side. Others (a swap file, no space) do
+  // not.
   if (errno == EOPNOTSUPP || errno == EXDEV || errno == ENOTTY || errno == ENOSYS) {
     may_clone_ = false;
   }
   return false;
 }
 
-Result<> ContentCopier::Digest(int fd, uint64_t size) { return Transfer(fd, -1, size); }
+Result<> ContentCopier::Digest(int fd, uint64_t size) {
+  return Transfer(fd, -1, size);
+}
 
 Result<> ContentCopier::Copy(int source_fd, int target_fd, uint64_t size) {
   return Transfer(source_fd, target_fd, size);
 }
 
-// Every byte has to come through here for the digest, so copy_file_range(2) would only read it twice.
+// Every byte has to come through here for the digest, so copy_file_range(2) would only read it
+// twice.
 Result<> ContentCopier::Transfer(int source_fd, int target_fd, uint64_t size) {
   const bool holes = MayHaveHoles(source_fd, size);
   uint64_t at = 0;
@@ -81,8 +86,8 @@ Result<> ContentCopier::Transfer(int source_fd, int target_fd, uint64_t size) {
     bool ended = extent.begin == extent.end;
     while (at < extent.end) {
       const size_t part = std::min<uint64_t>(extent.end - at, kBufferBytes);
-      const ssize_t got = RetryEintr(
-          [&] { return pread(source_fd, buffer_.get(), part, static_cast<off_t>(at)); });
+      const ssize_t got =
+          RetryEintr([&] { return pread(source_fd, buffer_.get(), part, static_cast<off_t>(at)); });
       if (got < 0) return FailErrno(Step::kImportSource);
       if (got == 0) {
         ended = true;

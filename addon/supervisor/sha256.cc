@@ -105,8 +105,8 @@ __attribute__((target("sha,sse4.1,ssse3"))) void BlocksAccelerated(uint32_t stat
       if (i < 12) {
         const __m128i next = w[(i + 1) & 3], third = w[(i + 2) & 3], last = w[(i + 3) & 3];
         const __m128i minus7 = _mm_alignr_epi8(last, third, 4);
-        w[i & 3] = _mm_sha256msg2_epu32(
-            _mm_add_epi32(_mm_sha256msg1_epu32(words, next), minus7), last);
+        w[i & 3] =
+            _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(words, next), minus7), last);
       }
     }
     abef = _mm_add_epi32(abef, abef_before);
@@ -121,7 +121,9 @@ __attribute__((target("sha,sse4.1,ssse3"))) void BlocksAccelerated(uint32_t stat
 
 #elif defined(__aarch64__)
 
-bool HasShaInstructions() noexcept { return (getauxval(AT_HWCAP) & HWCAP_SHA2) != 0; }
+bool HasShaInstructions() noexcept {
+  return (getauxval(AT_HWCAP) & HWCAP_SHA2) != 0;
+}
 
 __attribute__((target("+sha2"))) void BlocksAccelerated(uint32_t state[8], const uint8_t* data,
                                                         size_t blocks) noexcept {
@@ -154,7 +156,9 @@ __attribute__((target("+sha2"))) void BlocksAccelerated(uint32_t state[8], const
 
 #else
 
-bool HasShaInstructions() noexcept { return false; }
+bool HasShaInstructions() noexcept {
+  return false;
+}
 constexpr auto BlocksAccelerated = BlocksPortable;
 
 #endif

@@ -152,7 +152,8 @@ void Tasks::OnPidfd(Task* task) {
   if (task->log) {
     task->log->Drain([this, task] { Answer(task); });
   } else if (task->kills > 0) {
-    task->answer_due = true;  // Its first process is dead, its tree not yet: said when all of it is.
+    task->answer_due =
+        true;  // Its first process is dead, its tree not yet: said when all of it is.
   } else {
     Answer(task);
   }

@@ -15,7 +15,8 @@ Result<> Undo(const JournalRecord& record, int store_fd, const std::string& tras
   if (record.kind == "cgroup") return RemoveCgroupPath(record.text);
   if (record.kind != "scratch" && record.kind != "folder") return {};
   if (store_fd < 0 || !IsStorePath(record.text)) return {};
-  // The program may live and be about to rename it to its final name: it must find it whole or gone.
+  // The program may live and be about to rename it to its final name: it must find it whole or
+  // gone.
   if (record.kind == "folder" && !trash.empty()) return RemoveFolder(store_fd, record.text, trash);
   const size_t slash = record.text.rfind('/');
   if (slash == std::string::npos) return RemoveTree(store_fd, record.text);

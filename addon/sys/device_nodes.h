@@ -56,9 +56,9 @@ inline int FillDeviceFolder(int folder, Nodes nodes) noexcept {
 }
 
 // The folders of the tmpfs that launch::MakeDevices makes, by which the child finds things in it.
-constexpr const char* kDevicesFolder = "dev";    // becomes /dev
-constexpr const char* kEmptyFolder = "empty";    // covers masked folders
-constexpr const char* kFilesFolder = "files";    // kFile items
+constexpr const char* kDevicesFolder = "dev";     // becomes /dev
+constexpr const char* kEmptyFolder = "empty";     // covers masked folders
+constexpr const char* kFilesFolder = "files";     // kFile items
 constexpr const char* kDevicesNull = "dev/null";  // covers masked files (not in a user namespace)
 
 }  // namespace caisson::sys

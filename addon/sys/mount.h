@@ -22,8 +22,8 @@ inline int OpenTree(int dir, const char* path, unsigned flags) noexcept {
 
 // Moves what `from` is (a detached mount) onto what `to` is (an O_PATH descriptor).
 inline int MoveMount(int from, int to) noexcept {
-  return static_cast<int>(syscall(429, from, "", to, "",
-                                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+  return static_cast<int>(
+      syscall(429, from, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
 }
 inline int MoveMountToPath(int from, const char* to) noexcept {
   return static_cast<int>(syscall(429, from, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH));

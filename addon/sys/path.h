@@ -23,10 +23,12 @@ inline int OpenAt2(int dir, const char* path, uint64_t flags, uint64_t resolve,
   }
 }
 
-// How every path inside a rootfs is opened: `root` is its "/", and what procfs calls a link is none.
+// How every path inside a rootfs is opened: `root` is its "/", and what procfs calls a link is
+// none.
 constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
-// faccessat2(2) with the effective ids and capabilities. glibc's faccessat() guesses on old kernels.
+// faccessat2(2) with the effective ids and capabilities. glibc's faccessat() guesses on old
+// kernels.
 inline int AccessEffective(int dir, const char* path, int mode) noexcept {
   return static_cast<int>(syscall(439, dir, path, mode, AT_EACCESS));
 }

@@ -34,12 +34,16 @@ inline pid_t Clone3(const CloneArgs& args) noexcept {
   return static_cast<pid_t>(syscall(435, &args, sizeof args));
 }
 
-inline int PidfdOpen(pid_t pid) noexcept { return static_cast<int>(syscall(434, pid, 0)); }
+inline int PidfdOpen(pid_t pid) noexcept {
+  return static_cast<int>(syscall(434, pid, 0));
+}
 inline int PidfdSendSignal(int pidfd, int signal) noexcept {
   return static_cast<int>(syscall(424, pidfd, signal, nullptr, 0));
 }
 // The raw getpid: a clone made without glibc's knowledge must not be told its parent's.
-inline pid_t GetPid() noexcept { return static_cast<pid_t>(syscall(SYS_getpid)); }
+inline pid_t GetPid() noexcept {
+  return static_cast<pid_t>(syscall(SYS_getpid));
+}
 
 // Namespaces of a process by its pidfd (linux 6.11): _IO(0xFF, n) of <linux/pidfd.h>.
 constexpr unsigned long kPidfdGetMountNamespace = 0xFF03;

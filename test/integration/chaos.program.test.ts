@@ -70,15 +70,18 @@ async function killedOnce(lane: Lane, random: () => number): Promise<void> {
   let errors = '';
   program.stderr.on('data', (text: Buffer) => (errors += text.toString()));
   const closed = once(program, 'close');
-  // A few die while they open the Runtime, most while they work.
-  if (random() < 0.1) {
-    await sleep(random() * 200);
-  } else {
-    await Promise.race([once(program.stdout, 'data'), closed]);
-    await sleep(random() ** 2 * 300);
-    expect(lane.remains()).not.toEqual([]);
+  try {
+    // A few die while they open the Runtime, most while they work.
+    if (random() < 0.1) {
+      await sleep(random() * 200);
+    } else {
+      await Promise.race([once(program.stdout, 'data'), closed]);
+      await sleep(random() ** 2 * 300);
+      if (program.exitCode === null) expect(lane.remains()).not.toEqual([]);
+    }
+  } finally {
+    program.kill('SIGKILL');
   }
-  program.kill('SIGKILL');
   await closed;
   expect({ errors, signal: program.signalCode }).toEqual({ errors: '', signal: 'SIGKILL' });
   await nothingOf(lane.remains);

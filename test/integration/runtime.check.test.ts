@@ -259,7 +259,10 @@ describe.skipIf(missing('memfdNoexec') !== null)('vm.memfd_noexec', () => {
   test('2 with a store and a run folder that forbid programs', async () => {
     const at = join(bench.folder.path, 'noexec');
     await mkdir(at);
-    const found = await items(policy(2, `; mount -t tmpfs -o noexec none ${at}`), { root: at, runDir: at });
+    const found = await items(policy(2, `; mount -t tmpfs -o noexec none ${at}`), {
+      root: at,
+      runDir: at,
+    });
     expect(found.get('memfd-exec')).toMatchObject({
       level: 'fail',
       detail: expect.stringContaining('noexec') as string,

@@ -18,11 +18,14 @@ void Require(bool condition) {
   if (!condition) abort();
 }
 
-void Absolute(const char* path) { Require(path != nullptr && path[0] == '/'); }
+void Absolute(const char* path) {
+  Require(path != nullptr && path[0] == '/');
+}
 
 void Relative(const char* path) {
   Require(path != nullptr && path[0] != '/' && path[0] != '\0' && strstr(path, "//") == nullptr);
-  Require(strcmp(path, "..") != 0 && strncmp(path, "../", 3) != 0 && strstr(path, "/../") == nullptr);
+  Require(strcmp(path, "..") != 0 && strncmp(path, "../", 3) != 0 &&
+          strstr(path, "/../") == nullptr);
 }
 
 void Check(const ProcessPlan& process) {

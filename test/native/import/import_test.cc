@@ -2,11 +2,13 @@
 // Imports of folders that hold one of everything: against a second implementation of the canonical
 // tar stream (canonical_tar.py), with a full disk, other mounts, one id, and a source that changes.
 
+#include "supervisor/import.h"
+
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
-#include <linux/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,7 +27,6 @@
 #include "launch/check.h"
 #include "plan/protocol.h"
 #include "supervisor/canonical_tar.h"
-#include "supervisor/import.h"
 #include "supervisor/sha256.h"
 
 namespace {
@@ -50,13 +51,12 @@ struct Imported {
 Imported Import(const std::string& source, const std::string& target, int tar_fd = -1) {
   const size_t slash = target.rfind('/');
   const UniqueFd source_fd(open(source.c_str(), O_PATH | O_CLOEXEC));
-  const UniqueFd parent(
-      open(target.substr(0, slash).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd parent(open(target.substr(0, slash).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   int report[2];
   CHECK_OK(pipe2(report, O_CLOEXEC));
   Imported result;
-  result.status = RunImportAndTar(source_fd.get(), parent.get(), target.c_str() + slash + 1,
-                                  report[1], tar_fd);
+  result.status =
+      RunImportAndTar(source_fd.get(), parent.get(), target.c_str() + slash + 1, report[1], tar_fd);
   uint8_t body[4096];
   const ssize_t bytes = read(report[0], body, sizeof body);
   CHECK(bytes > 0);
@@ -66,20 +66,37 @@ Imported Import(const std::string& source, const std::string& target, int tar_fd
   for (Field field; reader.Next(&field);) {
     std::string_view text;
     switch (static_cast<Tag>(field.tag)) {
-      case Tag::kImportResult: CHECK(field.ReadString(&text)); result.digest = text; break;
-      case Tag::kDetail: CHECK(field.ReadString(&text)); result.detail = text; break;
-      case Tag::kStep: CHECK(field.ReadU64(&result.step)); break;
-      case Tag::kErrno: CHECK(field.ReadU64(&result.error)); break;
-      case Tag::kImportBytes: CHECK(field.ReadU64(&result.bytes)); break;
-      case Tag::kImportTarBytes: CHECK(field.ReadU64(&result.tar_bytes)); break;
-      default: break;
+      case Tag::kImportResult:
+        CHECK(field.ReadString(&text));
+        result.digest = text;
+        break;
+      case Tag::kDetail:
+        CHECK(field.ReadString(&text));
+        result.detail = text;
+        break;
+      case Tag::kStep:
+        CHECK(field.ReadU64(&result.step));
+        break;
+      case Tag::kErrno:
+        CHECK(field.ReadU64(&result.error));
+        break;
+      case Tag::kImportBytes:
+        CHECK(field.ReadU64(&result.bytes));
+        break;
+      case Tag::kImportTarBytes:
+        CHECK(field.ReadU64(&result.tar_bytes));
+        break;
+      default:
+        break;
     }
   }
   CHECK(reader.ok());
   return result;
 }
 
-std::string Path(const std::string& name) { return folder + "/" + name; }
+std::string Path(const std::string& name) {
+  return folder + "/" + name;
+}
 
 void MakeFile(const std::string& path, std::string_view text = "x") {
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
@@ -155,8 +172,12 @@ void HeadersAreCanonical() {
   entry.mtime = {.tv_sec = 8, .tv_nsec = 0};
   std::string header = EncodeTarHeaders(entry);
   CHECK_EQ(header.size(), size_t{512});
-  CHECK_EQ(header.substr(100, 48),
-           std::string("0004755\0" "0000001\0" "7777777\0" "00000000005\0" "00000000010\0", 48));
+  CHECK_EQ(header.substr(100, 48), std::string("0004755\0"
+                                               "0000001\0"
+                                               "7777777\0"
+                                               "00000000005\0"
+                                               "00000000010\0",
+                                               48));
   CHECK_EQ(header.substr(154, 3), std::string("\0 0", 3));
 
   const std::vector<Xattr> xattrs = {{.name = "user.a=%", .value = std::string("\0\n", 2)}};
@@ -165,8 +186,10 @@ void HeadersAreCanonical() {
   entry.mtime = {.tv_sec = -2, .tv_nsec = 500'000'000};
   header = EncodeTarHeaders(entry);
   CHECK_EQ(header.size(), size_t{3 * 512});
-  CHECK_EQ(header.substr(512, 64),
-           std::string("32 SCHILY.xattr.user.a%3D%25=\0\n\n" "15 gid=2097152\n" "14 mtime=-1.5\n\0\0\0", 64));
+  CHECK_EQ(header.substr(512, 64), std::string("32 SCHILY.xattr.user.a%3D%25=\0\n\n"
+                                               "15 gid=2097152\n"
+                                               "14 mtime=-1.5\n\0\0\0",
+                                               64));
 }
 
 void TreeEqualsTheSecondImplementation() {
@@ -177,7 +200,8 @@ void TreeEqualsTheSecondImplementation() {
     CHECK_EQ(result.detail, "");
     CHECK_EQ(result.status, 0);
     for (const std::string& of : {tree, Path("copy")}) {
-      const std::string sum = Output("python3 " + scripts + "/canonical_tar.py " + of + " | sha256sum");
+      const std::string sum =
+          Output("python3 " + scripts + "/canonical_tar.py " + of + " | sha256sum");
       CHECK_EQ("sha256:" + sum.substr(0, 64), result.digest);
     }
     // 1 GiB of holes stays holes, and is in the stream.
@@ -306,8 +330,8 @@ void ItsOwnTargetIsLeftOut() {
   CHECK(access((source + "/layers/copy/layers/copy").c_str(), F_OK) != 0);
 }
 
-// Names change from file to folder to link while they are read: no failure, no link followed, and the
-// digest is that of the copy.
+// Names change from file to folder to link while they are read: no failure, no link followed, and
+// the digest is that of the copy.
 void ChangingSourceIsTolerated() {
   InChild([] {
     // In memory: every import waits until its copy has reached the disk.
@@ -327,8 +351,12 @@ void ChangingSourceIsTolerated() {
         (void)unlink((name + "/in").c_str());
         (void)rmdir(name.c_str());
         switch (i % 3) {
-          case 0: (void)symlink("/etc/passwd", name.c_str()); break;
-          case 1: MakeFile(name, std::string(i % 20'000, 'c')); break;
+          case 0:
+            (void)symlink("/etc/passwd", name.c_str());
+            break;
+          case 1:
+            MakeFile(name, std::string(i % 20'000, 'c'));
+            break;
           default:
             (void)mkdir(name.c_str(), 0755);
             MakeFile(name + "/in");

@@ -66,9 +66,10 @@ void PutsAContainerInAllOfThem() {
   const auto cgroup = launch::MakeCgroup(box->host, "c2");
   CHECK(cgroup.has_value());
   // Its own group is the root of what it sees, in every hierarchy that it was put in.
-  auto body = box->Body({"sh", "-c", "grep -cE '^0::/$|:(pids|freezer):/$' /proc/self/cgroup; "
-                                     "ls /sys/fs/cgroup | head -1; (mkdir /sys/fs/cgroup/x) 2>&1; "
-                                     "cat /proc/self/cgroup >&2"});
+  auto body = box->Body({"sh", "-c",
+                         "grep -cE '^0::/$|:(pids|freezer):/$' /proc/self/cgroup; "
+                         "ls /sys/fs/cgroup | head -1; (mkdir /sys/fs/cgroup/x) 2>&1; "
+                         "cat /proc/self/cgroup >&2"});
   body.Group(Tag::kMount, Mount(MountKind::kCgroup, "/sys/fs/cgroup"));
   const auto outcome = box->Launch(body, *cgroup, [](const launch::Started&) {
     for (const auto& folder : FoldersOf("c2")) CHECK(Members(folder) >= 1);
@@ -83,8 +84,8 @@ void PutsAContainerInAllOfThem() {
 void EndsAnExecWithoutTheContainer() {
   const auto cgroup = launch::MakeCgroup(box->host, "c3");
   CHECK(cgroup.has_value());
-  const auto ended = box->Launch(
-      box->Body({"sleep", "100"}), *cgroup, [](const launch::Started& container) {
+  const auto ended =
+      box->Launch(box->Body({"sleep", "100"}), *cgroup, [](const launch::Started& container) {
         const auto group = launch::MakeCgroup(box->host, "c3/e1");
         CHECK(group.has_value());
         const auto outcome = box->Join(
@@ -109,13 +110,14 @@ void EndsAnExecWithoutTheContainer() {
 void RemovesWithAForkingCrowdInside() {
   const auto cgroup = launch::MakeCgroup(box->host, "c4");
   CHECK(cgroup.has_value());
-  const auto outcome = box->Launch(
-      box->Body({"sh", "-c", "for i in 1 2 3 4; do (while :; do sleep 0.01 & sleep 0.01; done) & "
+  const auto outcome =
+      box->Launch(box->Body({"sh", "-c",
+                             "for i in 1 2 3 4; do (while :; do sleep 0.01 & sleep 0.01; done) & "
                              "done; wait"}),
-      *cgroup, [](const launch::Started&) {
-        usleep(50'000);
-        CHECK(launch::KillCgroup(box->host, "c4").has_value());
-      });
+                  *cgroup, [](const launch::Started&) {
+                    usleep(50'000);
+                    CHECK(launch::KillCgroup(box->host, "c4").has_value());
+                  });
   CHECK_EQ(outcome.signal, SIGKILL);
   CHECK(launch::RemoveCgroup(box->host, "c4").has_value());
   for (const auto& folder : FoldersOf("c4")) CHECK(access(folder.c_str(), F_OK) != 0);
@@ -142,11 +144,13 @@ void All(Sandbox& sandbox) {
   unique = std::to_string(getppid()) + "-" + std::to_string(time(nullptr));
   FindHierarchies();
   // A failed check leaves the groups, but not for ever.
-  CHECK_EQ(atexit([] {
-    for (const auto& root : roots) {
-      (void)!system(("rmdir " + root + "/*/* " + root + "/* " + root + " 2>/dev/null").c_str());
-    }
-  }), 0);
+  CHECK_EQ(
+      atexit([] {
+        for (const auto& root : roots) {
+          (void)!system(("rmdir " + root + "/*/* " + root + "/* " + root + " 2>/dev/null").c_str());
+        }
+      }),
+      0);
   if (roots.empty()) {
     printf("needs a writable cgroup hierarchy\n");
     exit(kSkipped);
@@ -163,4 +167,6 @@ void All(Sandbox& sandbox) {
 }  // namespace
 }  // namespace caisson::test
 
-int main() { return caisson::test::InBothModes(caisson::test::All); }
+int main() {
+  return caisson::test::InBothModes(caisson::test::All);
+}

@@ -19,8 +19,12 @@ inline std::string current_test;
   exit(1);
 }
 
-inline std::string Show(const std::string& value) { return '"' + value + '"'; }
-inline std::string Show(const char* value) { return Show(std::string(value)); }
+inline std::string Show(const std::string& value) {
+  return '"' + value + '"';
+}
+inline std::string Show(const char* value) {
+  return Show(std::string(value));
+}
 template <typename T>
 std::string Show(const T& value) {
   return std::to_string(static_cast<long long>(value));
@@ -35,27 +39,27 @@ inline void Run(const char* name, void (*test)()) {
 
 }  // namespace caisson::test
 
-#define CHECK(condition)                                                             \
-  do {                                                                               \
+#define CHECK(condition)                                                                \
+  do {                                                                                  \
     if (!(condition)) caisson::test::Fail(__FILE__, __LINE__, "not true: " #condition); \
   } while (false)
 
-#define CHECK_EQ(actual, expected)                                                        \
-  do {                                                                                    \
-    const auto& actual_ = (actual);                                                       \
-    const auto& expected_ = (expected);                                                   \
-    if (!(actual_ == expected_)) {                                                        \
-      caisson::test::Fail(__FILE__, __LINE__,                                             \
-                          std::string(#actual) + " is " + caisson::test::Show(actual_) +  \
-                              ", not " + caisson::test::Show(expected_));                 \
-    }                                                                                     \
+#define CHECK_EQ(actual, expected)                                                       \
+  do {                                                                                   \
+    const auto& actual_ = (actual);                                                      \
+    const auto& expected_ = (expected);                                                  \
+    if (!(actual_ == expected_)) {                                                       \
+      caisson::test::Fail(__FILE__, __LINE__,                                            \
+                          std::string(#actual) + " is " + caisson::test::Show(actual_) + \
+                              ", not " + caisson::test::Show(expected_));                \
+    }                                                                                    \
   } while (false)
 
-#define CHECK_OK(call)                                                                       \
-  do {                                                                                       \
-    if ((call) < 0) {                                                                        \
+#define CHECK_OK(call)                                                                      \
+  do {                                                                                      \
+    if ((call) < 0) {                                                                       \
       caisson::test::Fail(__FILE__, __LINE__, std::string(#call) + ": " + strerror(errno)); \
-    }                                                                                        \
+    }                                                                                       \
   } while (false)
 
 #define RUN(function) caisson::test::Run(#function, function)

@@ -3,7 +3,6 @@
 // is told, and nothing is left. The child zone is compiled into this program with its test hook.
 #define CAISSON_TESTING 1
 #include "child/child.cc"
-
 #include "launch/sandbox.h"
 
 namespace caisson::test {
@@ -53,4 +52,6 @@ void All(Sandbox& sandbox) {
 }  // namespace
 }  // namespace caisson::test
 
-int main() { return caisson::test::InBothModes(caisson::test::All); }
+int main() {
+  return caisson::test::InBothModes(caisson::test::All);
+}

@@ -48,12 +48,11 @@ void IsWhoTheImageSays() {
     if (!box->host.rootless) body.String(Tag::kUser, "alice");
     const auto outcome = JoinTo(container, body);
     if (outcome.failure) CHECK_EQ(Describe(*outcome.failure), "");
-    CHECK_EQ(outcome.out,
-             box->host.rootless
-                 ? "0\n/root\n/etc\nCapInh:0000000000000000\nCapEff:00000000a80425fb\n"
-                   "CapBnd:00000000a80425fb\n"
-                 : "1000\n/home/alice\n/etc\nCapInh:0000000000000000\n"
-                   "CapEff:0000000000000000\nCapBnd:00000000a80425fb\n");
+    CHECK_EQ(outcome.out, box->host.rootless
+                              ? "0\n/root\n/etc\nCapInh:0000000000000000\nCapEff:00000000a80425fb\n"
+                                "CapBnd:00000000a80425fb\n"
+                              : "1000\n/home/alice\n/etc\nCapInh:0000000000000000\n"
+                                "CapEff:0000000000000000\nCapBnd:00000000a80425fb\n");
   });
 }
 
@@ -61,8 +60,8 @@ void ForwardsHowItEnded() {
   WhileSleeping([](const launch::Started& container) {
     CHECK_EQ(JoinTo(container, box->ExecBody({"sh", "-c", "exit 7"})).code, 7);
     for (const int signal : {SIGKILL, SIGTERM, SIGSEGV, SIGUSR1}) {
-      const auto outcome = JoinTo(
-          container, box->ExecBody({"sh", "-c", "kill -" + std::to_string(signal) + " $$"}));
+      const auto outcome =
+          JoinTo(container, box->ExecBody({"sh", "-c", "kill -" + std::to_string(signal) + " $$"}));
       CHECK_EQ(outcome.signal, signal);
     }
   });
@@ -168,4 +167,6 @@ void All(Sandbox& sandbox) {
 }  // namespace
 }  // namespace caisson::test
 
-int main() { return caisson::test::InBothModes(caisson::test::All); }
+int main() {
+  return caisson::test::InBothModes(caisson::test::All);
+}

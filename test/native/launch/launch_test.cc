@@ -22,18 +22,20 @@ std::string FailureOf(const FieldWriter& body) {
 void RunsInItsOwnNamespaces() {
   CHECK_EQ(box->Print("echo $$; hostname; id -u; echo $HOME; pwd; ls /sys/class/net"),
            "1\nboxed\n0\n/root\n/\nlo\n");
-  CHECK_EQ(box->Print("cat /sys/class/net/lo/operstate; cat /proc/self/cgroup | grep -v ':/$'; true"),
-           "unknown\n");
+  CHECK_EQ(
+      box->Print("cat /sys/class/net/lo/operstate; cat /proc/self/cgroup | grep -v ':/$'; true"),
+      "unknown\n");
 }
 
 void GivesDevices() {
-  CHECK_EQ(box->Print("cd /dev; for d in null zero full random urandom tty; do stat -c '%F %t %T %a' "
-                      "$d; done | uniq -f3; readlink fd; readlink stdout; readlink ptmx; "
-                      "echo x > null; head -c 3 zero | wc -c"),
-           "character special file 1 3 666\ncharacter special file 1 5 666\n"
-           "character special file 1 7 666\ncharacter special file 1 8 666\n"
-           "character special file 1 9 666\ncharacter special file 5 0 666\n"
-           "/proc/self/fd\n/proc/self/fd/1\npts/ptmx\n3\n");
+  CHECK_EQ(
+      box->Print("cd /dev; for d in null zero full random urandom tty; do stat -c '%F %t %T %a' "
+                 "$d; done | uniq -f3; readlink fd; readlink stdout; readlink ptmx; "
+                 "echo x > null; head -c 3 zero | wc -c"),
+      "character special file 1 3 666\ncharacter special file 1 5 666\n"
+      "character special file 1 7 666\ncharacter special file 1 8 666\n"
+      "character special file 1 9 666\ncharacter special file 5 0 666\n"
+      "/proc/self/fd\n/proc/self/fd/1\npts/ptmx\n3\n");
   CHECK_EQ(box->Print("stat -f -c %T /dev/pts /dev/mqueue /dev/shm /proc /sys 2>&1; "
                       "echo hello > /dev/stdout; ls /dev | tr '\\n' ' '"),
            "devpts\nUNKNOWN\ntmpfs\nproc\nsysfs\nhello\n"
@@ -65,9 +67,10 @@ void DropsPrivileges() {
     CHECK_EQ(FailureOf(body), "Credentials EINVAL 0");
     return;
   }
-  CHECK_EQ(box->Print("id; echo $HOME; grep -E 'Cap(Prm|Eff|Bnd)|Groups' /proc/self/status | tr -d '\\t'; "
-                      "echo through > /dev/stdout",
-                      [](FieldWriter& body) { body.String(Tag::kUser, "alice"); }),
+  CHECK_EQ(box->Print(
+               "id; echo $HOME; grep -E 'Cap(Prm|Eff|Bnd)|Groups' /proc/self/status | tr -d '\\t'; "
+               "echo through > /dev/stdout",
+               [](FieldWriter& body) { body.String(Tag::kUser, "alice"); }),
            "uid=1000(alice) gid=1000(alice) groups=10(wheel),1000(alice)\n/home/alice\n"
            "Groups:10 1000 \nCapPrm:0000000000000000\nCapEff:0000000000000000\n"
            "CapBnd:00000000a80425fb\nthrough\n");
@@ -86,16 +89,18 @@ void SetsWhatTheProcessIsTold() {
                         body.U64(Tag::kOomScoreAdj, 500);
                       }),
            "100\n200\n0027\n/not/yet/there\n500\n");
-  CHECK_EQ(box->Print("stat -c '%a %u' . ..", [](FieldWriter& body) {
-             body.String(Tag::kCwd, "/not/there");
-           }),
+  CHECK_EQ(box->Print("stat -c '%a %u' . ..",
+                      [](FieldWriter& body) { body.String(Tag::kCwd, "/not/there"); }),
            "755 0\n755 0\n");
-  CHECK_EQ(box->Print("cat /proc/sys/net/ipv4/ip_unprivileged_port_start", [](FieldWriter& body) {
-             FieldWriter pair;
-             pair.String(Tag::kKey, "net.ipv4.ip_unprivileged_port_start").String(Tag::kValue, "0");
-             body.Group(Tag::kSysctl, pair);
-           }),
-           "0\n");
+  CHECK_EQ(
+      box->Print(
+          "cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
+          [](FieldWriter& body) {
+            FieldWriter pair;
+            pair.String(Tag::kKey, "net.ipv4.ip_unprivileged_port_start").String(Tag::kValue, "0");
+            body.Group(Tag::kSysctl, pair);
+          }),
+      "0\n");
 }
 
 void PlacesFiles() {
@@ -118,8 +123,8 @@ void PlacesFiles() {
 
 void MasksAndProtects() {
   const auto paths = [](FieldWriter& body) {
-    for (const char* path : {"/proc/kcore", "/proc/keys", "/proc/irq", "/sys/firmware", "/proc/acpi",
-                             "/not/there", "/etc/passwd/x"}) {
+    for (const char* path : {"/proc/kcore", "/proc/keys", "/proc/irq", "/sys/firmware",
+                             "/proc/acpi", "/not/there", "/etc/passwd/x"}) {
       body.String(Tag::kMaskedPath, path);
     }
     body.String(Tag::kReadOnlyPath, "/proc/sys");
@@ -168,7 +173,8 @@ void MountsBindsAndTmpfs() {
 void SaysWhichExecutableFailed() {
   WriteText(box->LayerPath("/bin/script"), "#!/no/such/interpreter\n");
   WriteText(box->LayerPath("/bin/plain"), "x");
-  WriteText(box->LayerPath("/bin/foreign"), std::string("\177ELF\2\1\1", 7) + std::string(57, '\0'));
+  WriteText(box->LayerPath("/bin/foreign"),
+            std::string("\177ELF\2\1\1", 7) + std::string(57, '\0'));
   Shell("chmod 755 " + box->LayerPath("/bin/script") + " " + box->LayerPath("/bin/foreign"));
   CHECK_EQ(FailureOf(box->Body({"absent"})), "FindExecutable ENOENT 0");
   CHECK_EQ(FailureOf(box->Body({"/bin/absent"})), "FindExecutable ENOENT 0");
@@ -330,4 +336,6 @@ void All(Sandbox& sandbox) {
 }  // namespace
 }  // namespace caisson::test
 
-int main() { return caisson::test::InBothModes(caisson::test::All); }
+int main() {
+  return caisson::test::InBothModes(caisson::test::All);
+}

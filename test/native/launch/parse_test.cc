@@ -1,5 +1,7 @@
 // zone: test
 // What the parser of Launch and Exec takes and what it refuses. No privileges.
+#include "plan/parse.h"
+
 #include <linux/mount.h>
 #include <sched.h>
 
@@ -8,7 +10,6 @@
 #include "base/arena.h"
 #include "base/fields.h"
 #include "launch/check.h"
-#include "plan/parse.h"
 
 namespace caisson::test {
 namespace {
@@ -57,8 +58,12 @@ std::string WithGroup(Tag tag, const FieldWriter& group) {
   return Launch(body);
 }
 
-std::string Einval(Tag tag) { return "EINVAL " + std::to_string(static_cast<int>(tag)); }
-std::string E2big(Tag tag) { return "E2BIG " + std::to_string(static_cast<int>(tag)); }
+std::string Einval(Tag tag) {
+  return "EINVAL " + std::to_string(static_cast<int>(tag));
+}
+std::string E2big(Tag tag) {
+  return "E2BIG " + std::to_string(static_cast<int>(tag));
+}
 
 void NeedsWhatItNeeds() {
   CHECK_EQ(Launch(Least()), "ok");
@@ -155,7 +160,8 @@ void ChecksGroups() {
   more.U64(Tag::kMountPropagation, MS_SHARED | MS_SLAVE);
   CHECK_EQ(WithGroup(Tag::kMount, more), Einval(Tag::kMountPropagation));
 
-  for (const char* key : {"", "a..b", "/kernel", "kernel/", "net.ipv4.+x", "a\nb", "../a", "a//b"}) {
+  for (const char* key :
+       {"", "a..b", "/kernel", "kernel/", "net.ipv4.+x", "a\nb", "../a", "a//b"}) {
     FieldWriter pair;
     pair.String(Tag::kKey, key).String(Tag::kValue, "1");
     CHECK_EQ(WithGroup(Tag::kSysctl, pair), Einval(Tag::kKey));

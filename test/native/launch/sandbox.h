@@ -49,7 +49,9 @@ inline void WriteText(const std::string& path, const std::string& text) {
   CHECK(file.good());
 }
 
-inline void Shell(const std::string& command) { CHECK_EQ(system(command.c_str()), 0); }
+inline void Shell(const std::string& command) {
+  CHECK_EQ(system(command.c_str()), 0);
+}
 
 inline std::string ReadAll(int fd) {
   std::string text;
@@ -105,7 +107,8 @@ class Sandbox {
   [[nodiscard]] FieldWriter Body(const std::vector<std::string>& argv) const;
   [[nodiscard]] FieldWriter ExecBody(const std::vector<std::string>& argv) const;
 
-  // Launches and waits for the end. `while_running` is called with the pidfd once exec has happened.
+  // Launches and waits for the end. `while_running` is called with the pidfd once exec has
+  // happened.
   Outcome Launch(const FieldWriter& body, const launch::Cgroup& cgroup = {},
                  const std::function<void(const launch::Started&)>& while_running = {});
   Outcome LaunchBytes(Bytes body, const launch::Cgroup& cgroup = {},
@@ -119,7 +122,6 @@ class Sandbox {
 
   int scratches_ = 0;
 };
-
 
 inline Sandbox::Sandbox(bool rootless) {
   CHECK_OK(unshare(CLONE_NEWNS));
@@ -135,14 +137,16 @@ inline Sandbox::Sandbox(bool rootless) {
   if (setxattr((place + "/store").c_str(), "user.caisson", "", 0, 0) != 0) {
     CHECK_OK(sys::MoveMountToPath(disk.get(), (place + "/store").c_str()));
   }
-  Shell("cd " + place + " && mkdir -p store/scratch staging store/layers/base && "
+  Shell("cd " + place +
+        " && mkdir -p store/scratch staging store/layers/base && "
         "cd store/layers/base && mkdir bin etc tmp root home dev proc sys");
   const std::string base = place + "/store/layers/base";
   Shell("cp /bin/busybox " + base + "/bin/busybox && chmod 1777 " + base + "/tmp");
   for (const char* applet :
-       {"cat", "chmod", "cut", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls",
-        "mkdir", "mount", "pgrep", "ps", "pwd", "readlink", "setsid", "sh", "sleep", "sort", "stat",
-        "test", "touch", "tr", "true", "uniq", "wc", "["}) {
+       {"cat",      "chmod",    "cut",    "echo", "env",   "false", "grep",  "head",
+        "hostname", "id",       "kill",   "ls",   "mkdir", "mount", "pgrep", "ps",
+        "pwd",      "readlink", "setsid", "sh",   "sleep", "sort",  "stat",  "test",
+        "touch",    "tr",       "true",   "uniq", "wc",    "["}) {
     CHECK_OK(link((base + "/bin/busybox").c_str(), (base + "/bin/" + applet).c_str()));
   }
   WriteText(base + "/etc/passwd",
@@ -161,8 +165,7 @@ inline std::string Sandbox::LayerPath(const std::string& path) const {
 }
 
 inline UniqueFd Sandbox::NewScratch() {
-  const std::string path =
-      std::string(kPlace) + "/store/scratch/" + std::to_string(scratches_++);
+  const std::string path = std::string(kPlace) + "/store/scratch/" + std::to_string(scratches_++);
   CHECK_OK(mkdir(path.c_str(), 0700));
   UniqueFd scratch(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   CHECK(scratch.valid());
@@ -177,8 +180,8 @@ inline FieldWriter Sandbox::Body(const std::vector<std::string>& argv) const {
   constexpr uint64_t kSafe = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   body.Group(Tag::kMount, Mount(MountKind::kProc, "/proc", kSafe));
   body.Group(Tag::kMount, Mount(MountKind::kDev, "/dev", MOUNT_ATTR_NOSUID));
-  body.Group(Tag::kMount, Mount(MountKind::kDevpts, "/dev/pts",
-                                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  body.Group(Tag::kMount,
+             Mount(MountKind::kDevpts, "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
   body.Group(Tag::kMount, Mount(MountKind::kSysfs, "/sys", kSafe | MOUNT_ATTR_RDONLY));
   body.Group(Tag::kMount, Mount(MountKind::kTmpfs, "/dev/shm", kSafe));
   body.Group(Tag::kMount, Mount(MountKind::kMqueue, "/dev/mqueue", kSafe));
@@ -207,7 +210,7 @@ inline FieldWriter Sandbox::ExecBody(const std::vector<std::string>& argv) const
 }
 
 inline Outcome Sandbox::Finish(Result<launch::Started> started, int out, int err,
-                        const std::function<void(const launch::Started&)>& while_running) {
+                               const std::function<void(const launch::Started&)>& while_running) {
   Outcome outcome;
   if (!started) {
     outcome.failure = started.error();
@@ -266,8 +269,8 @@ inline Outcome Sandbox::LaunchBytes(
   UniqueFd err_write(err[1]);
   const int stdio[3] = {-1, out[1], err[1]};
   std::string log;
-  auto started = launch::Launch(host, **plan, prepared, cgroup, stdio, launch::Parent::kCaller,
-                                &log);
+  auto started =
+      launch::Launch(host, **plan, prepared, cgroup, stdio, launch::Parent::kCaller, &log);
   if (!started && !log.empty()) fprintf(stderr, "kernel: %s\n", log.c_str());
   out_write.reset();
   err_write.reset();
@@ -275,7 +278,7 @@ inline Outcome Sandbox::LaunchBytes(
 }
 
 inline Outcome Sandbox::Join(const FieldWriter& body, int init_pidfd, const launch::Cgroup* cgroup,
-                      const std::function<void(const launch::Started&)>& while_running) {
+                             const std::function<void(const launch::Started&)>& while_running) {
   Arena arena(ParseArenaBytes(body.bytes().size()));
   const auto plan = ParseExec(body.bytes(), arena);
   if (!plan) return {.failure = plan.error(), .out = {}, .err = {}};
@@ -355,8 +358,10 @@ inline int InBothModes(void (*tests)(Sandbox&)) {
       }
       if (rootless) {
         WriteText("/proc/self/setgroups", "deny");
-        WriteText("/proc/self/uid_map", root ? "0 12345 1" : "0 " + std::to_string(getuid()) + " 1");
-        WriteText("/proc/self/gid_map", root ? "0 12345 1" : "0 " + std::to_string(getgid()) + " 1");
+        WriteText("/proc/self/uid_map",
+                  root ? "0 12345 1" : "0 " + std::to_string(getuid()) + " 1");
+        WriteText("/proc/self/gid_map",
+                  root ? "0 12345 1" : "0 " + std::to_string(getgid()) + " 1");
       }
       // Neither is to reach a container.
       CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);

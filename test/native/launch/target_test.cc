@@ -1,11 +1,12 @@
 // zone: test
 // Where a mount target is found or made in a hostile tree. No privileges.
+#include "child/target.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
-#include "child/target.h"
 #include "launch/check.h"
 
 namespace caisson::test {

@@ -1,14 +1,14 @@
 // zone: test
 // Who a `user` string is, by passwd and group files of every kind. No privileges.
+#include "child/user.h"
+
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/unique_fd.h"
-#include "child/user.h"
 #include "launch/check.h"
 
 namespace caisson::test {
@@ -155,8 +155,8 @@ void BoundsWhatItReads() {
   std::ofstream(root + "/etc/passwd", std::ios::app) << "\nalice:x:0:0::/:\n";
   CHECK_EQ(Resolve("alice"), "ENOENT");
   // A home that is too long, or has a NUL, is none.
-  Write("/etc/passwd", "alice:x:4:4::" + std::string(5000, '/') + ":\n" +
-                           std::string("bob:x:5:5::/a\0b:\n", 17));
+  Write("/etc/passwd",
+        "alice:x:4:4::" + std::string(5000, '/') + ":\n" + std::string("bob:x:5:5::/a\0b:\n", 17));
   CHECK_EQ(Resolve("alice"), "4:4 4 ");
   CHECK_EQ(Resolve("bob"), "5:5 5 ");
   // More groups than the kernel's tables are worth.

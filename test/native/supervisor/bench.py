@@ -20,7 +20,7 @@ def percentile(values, part):
 def main():
     binary, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 300
     mode = 'root' if os.geteuid() == 0 else 'rootless'
-    folder = tempfile.mkdtemp(prefix='caisson-bench-', dir='/var/tmp')
+    folder = tempfile.mkdtemp(prefix='caisson-bench-', dir=os.environ.get('TMPDIR', '/var/tmp'))
     store, run = folder + '/store', folder + '/run'
     os.mkdir(store)
     make_store(store)

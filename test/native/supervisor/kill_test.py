@@ -221,7 +221,7 @@ def main():
     targets = arguments or ['program', 'supervisor', 'bootstrap', 'hand']
     seed = int(os.environ.get('SEED', time.time_ns() % 2**32))
     print(f'{MODE}, SEED={seed}')
-    folder = tempfile.mkdtemp(prefix='caisson-kill-', dir='/var/tmp')
+    folder = tempfile.mkdtemp(prefix='caisson-kill-', dir=os.environ.get('TMPDIR', '/var/tmp'))
     store, run = folder + '/store', folder + '/run'
     os.mkdir(store)
     make_store(store)

@@ -28,7 +28,7 @@ MODE = 'root' if ROOT else 'rootless'
 class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix='caisson-test-', dir='/var/tmp')
+        cls.folder = tempfile.mkdtemp(prefix='caisson-test-', dir=os.environ.get('TMPDIR', '/var/tmp'))
         cls.store = cls.folder + '/store'
         cls.run_folder = cls.folder + '/run'
         os.mkdir(cls.store)
@@ -458,20 +458,23 @@ class Logs(Case):
         group = ('LogFile', [('LogPath', 'containers/full/log'), ('LogMaxBytes', 2**30),
                              ('LogFiles', 2)])
         read_end, write_end = os.pipe()
-        script = 'seq 1 3000000; echo between >&2; read line; echo after'
+        script = 'seq 1 1500000; echo between >&2; read line; echo after'
         ident = s.launch(['sh', '-c', script], stdio=(read_end, 'log', 'log'), extra=[group])
         os.close(read_end)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         log = store + '/containers/full/log'
-        while time.monotonic() < until and os.statvfs(store).f_bavail > 0:
-            time.sleep(0.05)
-        time.sleep(1.5)
+        while True:
+            _, processes, _ = s.output(lambda io: s.exec(ident, ['ps'], io))
+            if 'sh -c' in processes and ' seq ' not in processes:
+                break
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.1)
         filled = os.path.getsize(log)
         with open(log, 'r+b') as hole:  # Room again, in front of what comes.
             hole.truncate(0)
         os.write(write_end, b'\n')
         os.close(write_end)
-        self.assertEqual(s.wait(ident, timeout=20).ExitCode, 0)
+        self.assertEqual(s.wait(ident, timeout=60).ExitCode, 0)
         self.assertGreater(filled, 2**20)
         found = records(log)
         lost = [struct.unpack('<Q', payload)[0] for _, flags, _, payload in found if flags == 1]
