@@ -7,7 +7,7 @@ import struct
 here = os.path.dirname(os.path.abspath(__file__))
 text = open(os.path.join(here, '../../../addon/plan/protocol.h')).read()
 tags = {name: int(number) for name, number in
-        re.findall(r'^  k(\w+) = (\d+),', text[text.index('enum class Tag'):], re.M)}
+        re.findall(r'^  k(\w+)\s*=\s*(\d+),', text[text.index('enum class Tag'):], re.M)}
 
 
 def field(name, value):

@@ -20,7 +20,7 @@ def _numbers(path, enum):
     with open(path) as header:
         text = header.read()
     block = re.search(r'enum class %s[^{]*\{(.*?)\};' % enum, text, re.S).group(1)
-    return {name: int(value) for name, value in re.findall(r'k(\w+) = (\d+)', block)}
+    return {name: int(value) for name, value in re.findall(r'k(\w+)\s*=\s*(\d+)', block)}
 
 
 _HEADER = os.path.join(ADDON, 'plan', 'protocol.h')
