@@ -2,9 +2,14 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The package's folder: the first one upwards with a package.json, however deep this was bundled. */
+/**
+ * The package's folder: the first one upwards with a package.json, however deep this was bundled. A
+ * program that was bundled whole may have none: then the folder it lies in.
+ */
 export function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  return folder;
+  const own = dirname(fileURLToPath(import.meta.url));
+  for (let folder = own; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'package.json'))) return folder;
+    if (folder === dirname(folder)) return own;
+  }
 }
