@@ -11,7 +11,7 @@ namespace caisson::launch {
 // The cgroups of one child: by the clone itself where that can be, by the child's own hand else.
 struct CgroupEntry {
   int v2_folder = -1;
-  std::vector<UniqueFd> procs;  // cgroup.procs of each v1 hierarchy
+  std::vector<UniqueFd> procs;  // where the child writes itself: `tasks` of each v1 hierarchy
 };
 
 [[nodiscard]] Result<CgroupEntry> OpenCgroupEntry(const Host& host, const Cgroup& cgroup);

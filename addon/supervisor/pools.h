@@ -48,7 +48,7 @@ class Pools {
   void Close();
 
  private:
-  static constexpr size_t kMostGroups = 32;
+  static constexpr size_t kMostGroups = 16;
   static constexpr size_t kMostLists = 4;
 
   struct List {
