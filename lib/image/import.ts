@@ -102,8 +102,8 @@ async function copy(parts: RuntimeParts, source: string, target: string): Promis
 
 /** The supervisor says what failed and where below the source. */
 function importError(error: unknown, source: string): unknown {
-  if (!CaissonError.is(error, 'ERR_LAUNCH_FAILED')) return error;
-  const { detail, ...failure } = error.details;
+  if (!CaissonError.is(error, 'ERR_REQUEST_FAILED')) return error;
+  const { action: _, detail, ...failure } = error.details;
   const details = { ...failure, path: join(source, detail ?? ''), source };
   const hint = HINTS[failure.errno];
   return new CaissonError('ERR_IMPORT_FAILED', details, {
