@@ -103,7 +103,8 @@ describe('import', () => {
   });
 
   test('a failure says where, and leaves nothing', async () => {
-    parts.importError = new CaissonError('ERR_LAUNCH_FAILED', {
+    parts.importError = new CaissonError('ERR_REQUEST_FAILED', {
+      action: 'import',
       step: 'importSource',
       errno: 'EACCES',
       syscall: 'openat2',
