@@ -11,6 +11,8 @@ export interface LogRecord {
  */
 const HEADER_BYTES = 16;
 const STDERR = 2;
+/** `flags` of output; any other record is the log's own note: how many bytes were dropped. */
+const OUTPUT = 0;
 
 /** Takes the bytes of a log file in pieces of any size and gives back whole records. */
 export class LogParser {
@@ -25,7 +27,9 @@ export class LogParser {
       const end = at + HEADER_BYTES + size;
       if (end > buffer.length) break;
       const stream = buffer[at + 4] === STDERR ? 'stderr' : 'stdout';
-      records.push({ stream, data: buffer.subarray(at + HEADER_BYTES, end) });
+      if (buffer[at + 5] === OUTPUT) {
+        records.push({ stream, data: buffer.subarray(at + HEADER_BYTES, end) });
+      }
       at = end;
     }
     // A copy: what is kept must not hold the whole read, nor change under it.

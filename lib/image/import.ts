@@ -1,7 +1,7 @@
 import { realpath, rename, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { invalid } from '../errors/arguments.js';
-import { abortError, CaissonError, throwIfAborted } from '../errors/index.js';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
@@ -34,9 +34,9 @@ export async function importRootfs(
 
   // Journalled: whoever dies now, it goes.
   await registerFolder(parts, temporary, 'import');
-  const copying = copy(parts, source, temporary);
   try {
-    const { diffId, tarBytes } = await orAborted(copying, signal);
+    const { diffId, tarBytes } = await copy(parts, source, temporary, signal);
+    throwIfAborted(signal);
     const layer: Descriptor = {
       mediaType: MEDIA_TYPES.layerTar,
       digest: diffId,
@@ -57,9 +57,7 @@ export async function importRootfs(
     return image;
   } finally {
     // What is still there was not needed; of what was moved away, this forgets the journal's record.
-    // A copy that an abort has left alone ends first.
-    const removed = copying.catch(() => undefined).then(() => removeFolder(parts, temporary));
-    parts.background(removed);
+    parts.background(removeFolder(parts, temporary));
   }
 }
 
@@ -81,17 +79,20 @@ async function checkSource(dir: string, store: Store): Promise<string> {
   }
 }
 
-async function copy(parts: RuntimeParts, source: string, target: string): Promise<ImportedLayer> {
+async function copy(
+  parts: RuntimeParts,
+  source: string,
+  target: string,
+  signal: AbortSignal | undefined,
+): Promise<ImportedLayer> {
   const body = new FieldWriter(512)
     .string(Tag.importSource, source)
     .string(Tag.importTarget, target)
     .bytes();
   const layers = join(parts.root, 'layers');
   try {
-    const done = await parts.supervisor.request(Type.import, body, {
-      action: 'import',
-      pathOf: () => layers,
-    });
+    const context = { action: 'import', pathOf: (): string => layers };
+    const done = await parts.supervisor.request(Type.import, body, context, signal);
     const diffId = done.string(Tag.importResult);
     if (diffId?.startsWith('sha256:') !== true) throw new Error('an import without a digest');
     return { diffId: diffId as Digest, tarBytes: done.number(Tag.importTarBytes) ?? 0 };
@@ -126,21 +127,5 @@ async function placeLayer(store: Store, temporary: string, layer: string): Promi
   } catch (error) {
     const errno = errnoOf(error);
     if (errno !== 'ENOTEMPTY' && errno !== 'EEXIST') throw error;
-  }
-}
-
-/** The result of `work`, unless `signal` comes first; `work` goes on then. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work;
-  let stop = (): void => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(abortError(signal));
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }

@@ -17,6 +17,11 @@ interface Entry {
   message(type: number, body: Uint8Array | null, pidfd: number): void;
 }
 
+interface Answer {
+  readonly type: number;
+  readonly fields: FieldReader;
+}
+
 /**
  * The program's side of the channel: gives out ids, brings each answer to who waits for it, and
  * ends every wait when the supervisor is gone. One per Runtime.
@@ -61,7 +66,7 @@ export class Supervisor {
     const stop = (): void => supervisor.#channel.close();
     options.signal?.addEventListener('abort', stop, { once: true });
     try {
-      const answer = await supervisor.keepAlive(supervisor.#ask(Type.hello, helloBody()));
+      const answer = await supervisor.keepAlive(supervisor.#ask(Type.hello, helloBody()).answered);
       supervisor.facts = readWelcome(answer, supervisor.#channel.pid);
       throwIfAborted(options.signal);
       return supervisor;
@@ -74,9 +79,24 @@ export class Supervisor {
     }
   }
 
-  /** Sends a request that is answered by Done, and returns what Done says. */
-  async request(type: Type, body: Uint8Array, context: FailureContext): Promise<FieldReader> {
-    const answer = await this.keepAlive(this.#ask(type, body));
+  /**
+   * Sends a request that is answered by Done, and returns what Done says. `signal` ends the work of one
+   * that can be killed (an import); the answer is still awaited, so that nothing goes on behind it.
+   */
+  async request(
+    type: Type,
+    body: Uint8Array,
+    context: FailureContext,
+    signal?: AbortSignal,
+  ): Promise<FieldReader> {
+    throwIfAborted(signal);
+    const { id, answered } = this.#ask(type, body);
+    const kill = (): void => this.killSoon(id);
+    signal?.addEventListener('abort', kill, { once: true });
+    const answer = await this.keepAlive(answered).finally(() => {
+      signal?.removeEventListener('abort', kill);
+    });
+    if (answer.type === Type.failed) throwIfAborted(signal);
     if (answer.type === Type.failed) throw failureToError(readFailed(answer.fields), context);
     return answer.fields;
   }
@@ -194,7 +214,7 @@ export class Supervisor {
       this.#channel.ref();
       try {
         // Done is followed by the end of the channel; without it the end is all there is.
-        await this.#ask(Type.close, new Uint8Array(0)).catch(() => undefined);
+        await this.#ask(Type.close, new Uint8Array(0)).answered.catch(() => undefined);
         this.#channel.close();
         await this.#gone;
       } finally {
@@ -204,9 +224,9 @@ export class Supervisor {
     return this.#closing;
   }
 
-  #ask(type: Type, body: Uint8Array): Promise<{ type: number; fields: FieldReader }> {
-    return new Promise((resolve, reject) => {
-      const id = this.#nextId();
+  #ask(type: Type, body: Uint8Array): { readonly id: number; readonly answered: Promise<Answer> } {
+    const id = this.#nextId();
+    const answered = new Promise<Answer>((resolve, reject) => {
       this.#entries.set(id, {
         message: (answer, bytes) => {
           this.#entries.delete(id);
@@ -214,8 +234,9 @@ export class Supervisor {
           else resolve({ type: answer, fields: new FieldReader(bytes) });
         },
       });
-      this.#send(type, id, body, []);
     });
+    this.#send(type, id, body, []);
+    return { id, answered };
   }
 
   #send(type: Type, id: number, body: Uint8Array, fds: readonly number[]): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CaissonError } from '../../../lib/errors/index.js';
+import { throwIfAborted, type CaissonError } from '../../../lib/errors/index.js';
 import { CgroupMode, Tag, Type } from '../../../lib/native/protocol.js';
 import { FieldReader, FieldWriter } from '../../../lib/native/wire.js';
 import type { RuntimeEvent, RuntimeParts } from '../../../lib/runtime/parts.js';
@@ -29,7 +29,12 @@ export async function fakeParts(folder: string, locker = new FakeLocker()): Prom
   const slots = new Map<symbol, unknown>();
   const work: Promise<unknown>[] = [];
   const undo: (() => Promise<void>)[] = [];
-  const request = async (type: number, body: Uint8Array): Promise<FieldReader> => {
+  const request = async (
+    type: number,
+    body: Uint8Array,
+    _context: unknown,
+    signal?: AbortSignal,
+  ): Promise<FieldReader> => {
     const fields = new FieldReader(body.slice());
     const name = fields.string(Tag.folder) ?? '';
     if (type === Type.register) parts.registered.add(name);
@@ -38,6 +43,7 @@ export async function fakeParts(folder: string, locker = new FakeLocker()): Prom
     if (type !== Type.import) return new FieldReader(new Uint8Array(0));
 
     await parts.importGate;
+    throwIfAborted(signal);
     if (parts.importError !== undefined) throw parts.importError;
     const source = fields.string(Tag.importSource)!;
     await cp(source, join(root, fields.string(Tag.importTarget)!), { recursive: true });

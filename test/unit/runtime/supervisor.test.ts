@@ -178,6 +178,37 @@ test('answers find who asked, in any order', async () => {
   expect(channel.references).toBe(0);
 });
 
+test('an abort kills what was asked for, and waits for its end', async () => {
+  const [supervisor, channel] = await open();
+  const abort = new AbortController();
+  const asked = supervisor.request(Type.import, nothing, { action: 'test' }, abort.signal);
+  const { id } = channel.sent.at(-1)!;
+  abort.abort(new Error('enough'));
+  const kill = channel.sent.at(-1)!;
+  expect(kill.type).toBe(Type.kill);
+  expect(kill.fields.number(Tag.target)).toBe(id);
+  let over = false;
+  asked.catch(() => (over = true));
+  await settle();
+  expect(over).toBe(false);
+  channel.answer(Type.done, kill.id, nothing);
+  channel.answer(Type.failed, id, failure('import', 125));
+  await expect(asked).rejects.toMatchObject({ name: 'AbortError', cause: { message: 'enough' } });
+
+  // What had ended before it could be killed is not lost.
+  const other = new AbortController();
+  const quick = supervisor.request(Type.import, nothing, { action: 'test' }, other.signal);
+  const late = channel.sent.at(-1)!.id;
+  other.abort();
+  channel.answer(Type.done, late, nothing);
+  await quick;
+  const sent = channel.sent.length;
+  await expect(
+    supervisor.request(Type.import, nothing, { action: 'test' }, other.signal),
+  ).rejects.toMatchObject({ name: 'AbortError' });
+  expect(channel.sent).toHaveLength(sent);
+});
+
 describe('launch', () => {
   test('started, then exited; descriptors that came are closed', async () => {
     const [supervisor, channel] = await open();
