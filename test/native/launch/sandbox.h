@@ -352,16 +352,17 @@ inline int InBothModes(void (*tests)(Sandbox&)) {
         CHECK_OK(setresuid(kOrdinary, kOrdinary, kOrdinary));
         CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
       }
+      // In the new namespace, without a map yet, everybody is the overflow id.
+      const std::string uid_map = "0 " + std::to_string(getuid()) + " 1";
+      const std::string gid_map = "0 " + std::to_string(getgid()) + " 1";
       if (rootless && unshare(CLONE_NEWUSER) != 0) {
         printf("needs user namespaces: %s\n", strerror(errno));
         exit(kSkipped);
       }
       if (rootless) {
         WriteText("/proc/self/setgroups", "deny");
-        WriteText("/proc/self/uid_map",
-                  root ? "0 12345 1" : "0 " + std::to_string(getuid()) + " 1");
-        WriteText("/proc/self/gid_map",
-                  root ? "0 12345 1" : "0 " + std::to_string(getgid()) + " 1");
+        WriteText("/proc/self/uid_map", uid_map);
+        WriteText("/proc/self/gid_map", gid_map);
       }
       // Neither is to reach a container.
       CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);
