@@ -88,6 +88,9 @@ export function buildNative({
   const require = createRequire(from);
   const env = { ...process.env, CXX: tools.compiler, CAISSON_BUILD_TOOLS: from };
   if (build === 'gyp') {
+    // node-gyp takes npm's settings for its own, before what it is told: a `nodedir` there would bring
+    // the headers and flags of that Node.
+    for (const name of Object.keys(env)) if (/^npm_config_/i.test(name)) delete env[name];
     const gyp = require.resolve('node-gyp/bin/node-gyp.js');
     const nodedir = join(root, 'addon', 'gyp');
     run(gyp, ['configure', `--nodedir=${nodedir}`, '--force-process-config'], env);
