@@ -176,7 +176,11 @@ static int StepOverlay(struct Launch* l) {
       Config(fs, "index", "off") != 0) {
     return -1;
   }
-  if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) return -1;
+  (void)Config(fs, "uuid", "null");  // linux 6.6
+  if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) != 0 ||
+      syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
+    return -1;
+  }
   l->rootfs = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
   close(fs);
   return l->rootfs < 0 ? -1 : 0;
@@ -190,7 +194,8 @@ static int StepCgroup(struct Launch* l) {
     if (l->group_fd[i] < 0) return -1;
     l->procs_fd[i] = -1;
     if (g.hierarchies[i].v2) continue;  // CLONE_INTO_CGROUP
-    l->procs_fd[i] = openat(l->group_fd[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    // By a thread of itself, the kernel waits for no RCU grace period.
+    l->procs_fd[i] = openat(l->group_fd[i], "tasks", O_WRONLY | O_CLOEXEC);
     if (l->procs_fd[i] < 0) return -1;
   }
   return 0;

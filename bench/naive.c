@@ -61,7 +61,7 @@ static int StepExecCgroup(struct Launch* l) {
         openat(container.group_fd[i], own ? l->name : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (l->group_fd[i] < 0) return -1;
     if (g.hierarchies[i].v2) continue;
-    l->procs_fd[i] = openat(l->group_fd[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    l->procs_fd[i] = openat(l->group_fd[i], "tasks", O_WRONLY | O_CLOEXEC);
     if (l->procs_fd[i] < 0) return -1;
   }
   return 0;

@@ -29,7 +29,7 @@ Result<> PrepareRootfs(const Host& host, const LaunchPlan& plan, Prepared& prepa
   const auto folder = FolderOf(host, plan, prepared);
   if (!folder) return std::unexpected(folder.error());
   if (const auto made = MakeScratch(*folder); !made) return std::unexpected(made.error());
-  auto overlay = MakeOverlay(host, plan.layers, *folder, kernel_log);
+  auto overlay = MakeOverlay(host, plan.layers, *folder, prepared.upper, kernel_log);
   if (!overlay) return std::unexpected(overlay.error());
   prepared.rootfs = std::move(*overlay);
   return {};

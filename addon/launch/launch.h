@@ -50,6 +50,12 @@ struct Host {
 };
 
 // What is prepared for one start. Absent members are made by Launch itself, on the path.
+// What becomes of an upper/ after the end of its container.
+enum class Upper : uint8_t {
+  kKept,       // it is the container's, also after a crash of the host
+  kEphemeral,  // nobody reads it: nothing of it need reach the disk
+};
+
 struct Prepared {
   UniqueFd rootfs;                     // detached overlay mount
   UniqueFd net;                        // network namespace with lo up
@@ -58,6 +64,7 @@ struct Prepared {
   // The container's folder or scratch slot. Needed when `rootfs` is absent (its upper/ and work/
   // are used) and for overlay mounts with a plain name as scratch; absent: plan.folder is opened.
   UniqueFd folder;
+  Upper upper = Upper::kKept;
   bool gated = false;  // the child waits before exec for one byte on Started::gate
 };
 
@@ -75,7 +82,8 @@ struct Started {
 [[nodiscard]] Result<UniqueFd> MakeDevices(const Host& host);
 // Detached overlay of `layers` under upper/ and work/ of `upper_parent_fd`; nodev.
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
-                                           int upper_parent_fd, std::string* kernel_log);
+                                           int upper_parent_fd, Upper upper,
+                                           std::string* kernel_log);
 [[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.
 [[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);

@@ -27,6 +27,9 @@ enum class Way {
 constexpr const char* kSettings[][2] = {
     {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
 
+// No fsync(2), and no sync of the whole file system below when the last mount goes (linux 5.10).
+constexpr char kVolatile[] = "volatile";
+
 constexpr size_t kMaxOneName = 255;  // fsconfig(2)
 
 void ReadLog(int context, std::string* log) {
@@ -109,6 +112,12 @@ Result<UniqueFd> MountByContext(const Host& host, const OverlayParts& parts, Way
   for (const auto& setting : kSettings) {
     if (error == 0 && sys::FsString(context.get(), setting[0], setting[1]) != 0) error = errno;
   }
+  // Else the first mount writes an identity into upper/, which then is not as new afterwards. What
+  // has no word for it (before 6.6) writes none.
+  if (way <= Way::kNames) (void)sys::FsString(context.get(), "uuid", "null");
+  if (error == 0 && parts.kind == Upper::kEphemeral && sys::FsFlag(context.get(), kVolatile) != 0) {
+    error = errno;
+  }
   if (error == 0 && host.rootless && sys::FsFlag(context.get(), "userxattr") != 0) error = errno;
   if (error == 0) error = SetParts(context.get(), parts, way);
   if (error == 0 && sys::FsCreate(context.get()) != 0) error = errno;
@@ -157,6 +166,7 @@ Result<UniqueFd> MountClassic(const Host& host, const OverlayParts& parts) {
     options += std::string(",") + setting[0] + "=" + setting[1];
   }
   if (host.rootless) options += ",userxattr";
+  if (parts.kind == Upper::kEphemeral) options += std::string(",") + kVolatile;
   if (options.size() >= 4096) return Fail(Step::kOverlay, E2BIG);
   if (sys::Mount("overlay", staging.path(), "overlay", MS_NODEV, options.c_str()) != 0) {
     return FailErrno(Step::kOverlay);
@@ -213,8 +223,10 @@ Result<UpperAndWork> OpenUpperAndWork(int folder) {
 
 }  // namespace
 
-Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
-                              std::string* kernel_log) {
+namespace {
+
+Result<UniqueFd> MountByFirstWay(const Host& host, const OverlayParts& parts,
+                                 std::string* kernel_log) {
   static Way first = Way::kDescriptors;  // of this process; a wrong guess only costs a try
   Result<UniqueFd> mount = Fail(Step::kOverlay, ENOSYS);
   for (int way = static_cast<int>(first); way <= static_cast<int>(Way::kClassic); ++way) {
@@ -232,14 +244,27 @@ Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
   return mount;
 }
 
+}  // namespace
+
+Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
+                              std::string* kernel_log) {
+  auto mount = MountByFirstWay(host, parts, kernel_log);
+  if (mount || parts.kind == Upper::kKept || mount.error().error != EINVAL) return mount;
+  // Remove when kernel 5.10 is the floor.
+  OverlayParts plain = parts;
+  plain.kind = Upper::kKept;
+  return MountByFirstWay(host, plain, kernel_log);
+}
+
 Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, int upper_parent_fd,
-                             std::string* kernel_log) {
+                             Upper upper, std::string* kernel_log) {
   const auto scratch = OpenUpperAndWork(upper_parent_fd);
   if (!scratch) return std::unexpected(scratch.error());
   std::vector<UniqueFd> opened;
   OverlayParts parts;
   parts.upper = scratch->upper.get();
   parts.work = scratch->work.get();
+  parts.kind = upper;
   for (uint32_t i = layers.count; i-- > 0;) {
     opened.emplace_back(sys::OpenAt2(host.store.get(), layers.items[i], O_RDONLY | O_DIRECTORY,
                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));

@@ -13,6 +13,7 @@ struct OverlayParts {
   std::vector<int> lower;  // topmost first
   int upper = -1;
   int work = -1;
+  Upper kind = Upper::kKept;
 };
 
 // A detached overlay mount, nodev. The kernel's own words go to `kernel_log` when it fails.

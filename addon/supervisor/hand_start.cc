@@ -74,18 +74,9 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
       return;
     }
     prepared.folder = std::move(*folder);
-  }
-  if (!prepared.rootfs) {
-    if (auto made = launch::MakeScratch(prepared.folder.get()); !made) {
-      reply->failure = made.error();
-      return;
+    if (static_cast<Fate>(job.Number(JobTag::kFolderFate)) != Fate::kLeave) {
+      prepared.upper = launch::Upper::kEphemeral;
     }
-    auto rootfs = launch::MakeOverlay(host, (*plan)->layers, prepared.folder.get(), &reply->text);
-    if (!rootfs) {
-      reply->failure = rootfs.error();
-      return;
-    }
-    prepared.rootfs = std::move(*rootfs);
   }
   if ((*plan)->log.path != nullptr) {
     auto log = OpenLogFile(host.store.get(), (*plan)->log.path);
@@ -165,7 +156,7 @@ void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
   std::vector<const char*> layers;
   for (const std::string& name : names) layers.push_back(name.c_str());
   auto rootfs = launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
-                                    folder->get(), &reply->text);
+                                    folder->get(), launch::Upper::kEphemeral, &reply->text);
   if (!rootfs) {
     reply->failure = rootfs.error();
     return;

@@ -46,14 +46,29 @@ bool HoldsOnly(int folder, std::initializer_list<std::string_view> names) {
   }
 }
 
-// An upper folder is as new when the container left nothing in it, nor on it: its own mode, owner
-// and attributes are those of the container's "/".
+// An upper folder is as new when the container left nothing in it, nor changed anything of it: its
+// mode, owner, attributes and times are those of the container's "/".
 bool IsUntouched(int upper) {
-  struct stat info = {};
-  if (fstat(upper, &info) != 0) return false;
-  if ((info.st_mode & 07777) != 0755 || info.st_uid != 0 || info.st_gid != 0) return false;
+  struct statx info = {};
+  if (statx(upper, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &info) != 0) return false;
+  if ((info.stx_mask & STATX_BTIME) != 0) {
+    const bool changed = info.stx_ctime.tv_sec != info.stx_btime.tv_sec ||
+                         info.stx_ctime.tv_nsec != info.stx_btime.tv_nsec;
+    return !changed && HoldsOnly(upper, {});
+  }
+  if ((info.stx_mode & 07777) != 0755 || info.stx_uid != 0 || info.stx_gid != 0) return false;
   if (flistxattr(upper, nullptr, 0) > 0) return false;
   return HoldsOnly(upper, {});
+}
+
+// With the mark of an ephemeral overlay in it, the kernel takes no folder again.
+bool RemoveMark(int folder) {
+  const UniqueFd work(
+      sys::OpenAt2(folder, "work/work", O_PATH | O_DIRECTORY, kernel::kBeneath));
+  if (!work) return errno == ENOENT;
+  if (unlinkat(work.get(), "incompat/volatile/dirty", 0) != 0) return errno == ENOENT;
+  return unlinkat(work.get(), "incompat/volatile", AT_REMOVEDIR) == 0 &&
+         unlinkat(work.get(), "incompat", AT_REMOVEDIR) == 0;
 }
 
 bool RecycleFolder(const HandContext& context, const std::string& path) {
@@ -62,7 +77,8 @@ bool RecycleFolder(const HandContext& context, const std::string& path) {
   if (!folder) return false;
   // Volumes and overlay mounts of the container may have put folders of their own beside upper/.
   UniqueFd upper(sys::OpenAt2(folder->get(), "upper", O_RDONLY | O_DIRECTORY, kernel::kBeneath));
-  return upper && IsUntouched(upper.get()) && HoldsOnly(folder->get(), {"upper", "work"});
+  return upper && IsUntouched(upper.get()) && HoldsOnly(folder->get(), {"upper", "work"}) &&
+         RemoveMark(folder->get());
 }
 
 }  // namespace

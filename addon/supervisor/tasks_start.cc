@@ -181,6 +181,8 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
   }
   if (task->own_group) task->group = pools_.TakeGroup(&task->group_ready);
   message.fields.String(JobTag::kFolder, task->folder)
+      .U64(JobTag::kFolderFate,
+           static_cast<uint64_t>(task->own_folder ? Fate::kRecycle : Fate::kLeave))
       .String(JobTag::kGroup, task->group)
       .U64(JobTag::kGroupFate,
            static_cast<uint64_t>(task->group_ready ? Fate::kRecycle : Fate::kLeave));

@@ -211,11 +211,15 @@ function encodeMount(fields: FieldWriter, mount: OciMount): void {
     const attribute = ATTRIBUTES[option];
     if (attribute !== undefined) attributes |= attribute;
     else if (option.startsWith('scratch=')) fields.string(Tag.mountScratch, option.slice(8));
+    else if (dev && PREPARED_DEV.has(option)) continue;
     else if (!BIND_WORDS.has(option)) fields.string(Tag.mountData, option);
   }
   if (attributes !== 0) fields.u64(Tag.mountAttr, attributes);
   if (options.includes('rro')) fields.u64(Tag.mountAttrRecursive, 1);
 }
+
+/** What the supervisor's prepared /dev is anyway: without data it is used, with data one is made. */
+const PREPARED_DEV: ReadonlySet<string> = new Set(['mode=755', 'size=65536k']);
 
 /** Said for the reader of the plan: they are what a bind is anyway. */
 const BIND_WORDS: ReadonlySet<string> = new Set(['bind', 'rbind', 'private', 'rprivate']);
