@@ -53,7 +53,7 @@ export class ContainerStore {
     return await Container.list({ ...options, runtime: this.#runtime });
   }
 
-  /** Removes those of this Runtime that do not run; returns their ids. */
+  /** Removes those of this Runtime that were never started or have ended; returns their ids. */
   async prune(options?: Unbound<Call> & { filter?: Filter }): Promise<string[]> {
     const removed: string[] = [];
     for (const container of await this.list({ ...options, all: true })) {

@@ -2,10 +2,13 @@ import { constants } from 'node:os';
 import { Reason } from '../native/protocol.js';
 import type { RawExit } from '../runtime/raw-exit.js';
 
-/** What a process used, and what it waited for used. */
+/** What a process used, and those of its children that it waited for. */
 export interface Usage {
+  /** Processor time in the program, in microseconds. */
   readonly userUs: number;
+  /** Processor time in the kernel, in microseconds. */
   readonly systemUs: number;
+  /** The most memory that one of them had at once. */
   readonly maxRssBytes: number;
 }
 
@@ -13,13 +16,21 @@ export interface Usage {
 export interface ExitInfo {
   /** Null when a signal ended it, or nobody saw the end. */
   exitCode: number | null;
+  /** What ended it; null when it exited by itself, or nobody saw the end. */
   signal: NodeJS.Signals | null;
+  /** When its program began to run. */
   startedAt: Date;
   finishedAt: Date;
-  /** `'killed'`: by `kill`, `stop`, `remove` or `close` of this library. */
+  /**
+   * `'exited'`: by itself, with `exitCode`. `'signaled'`: by a signal that it or somebody sent, or because its
+   * container ended. `'killed'`: by SIGKILL of `kill`, `stop`, `remove` or `close` of this library. `'timeout'`: by
+   * `timeoutMs`. `'aborted'`: by `signal`. `'oom'`: for want of memory. `'lost'`: nobody saw its end, the supervisor
+   * was lost.
+   */
   reason: 'exited' | 'signaled' | 'oom' | 'timeout' | 'aborted' | 'killed' | 'lost';
   /** Somebody in its cgroup was killed for want of memory, if not this process. */
   oomKilled: boolean;
+  /** Absent when its end is `'lost'`. */
   usage?: Usage;
 }
 

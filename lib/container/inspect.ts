@@ -17,9 +17,11 @@ export interface ContainerInfo {
   readonly imageReference: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdAt: Date;
+  /** Of a container of another Runtime: as it wrote it down last. */
   readonly state: Status;
   /** Host pid of its pid 1; null when it does not run. */
   readonly pid: number | null;
+  /** Of the last start; null when it was never started. */
   readonly startedAt: Date | null;
   /** How it ended last; null when it never did. */
   readonly exit: ExitInfo | null;

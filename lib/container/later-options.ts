@@ -125,8 +125,10 @@ export interface ContainerFs {
   writeFile(path: string, data: string | Uint8Array): Promise<void>;
 }
 
-/** `label=value` and the like; a container passes when it matches all. */
+/** Which containers `list` gives: those that match all that is said. */
 export interface Filter {
+  /** Each of these labels, with this value. */
   labels?: Record<string, string>;
+  /** A part of the name. */
   name?: string;
 }

@@ -20,17 +20,23 @@ export type Tty = boolean | { columns: number; rows: number };
 /** Something of the host, of the store or of memory, put over a path of the container. */
 export type Mount = BindMount | VolumeMount | TmpfsMount;
 
+/** A file or folder of this machine, with what is mounted below it; device nodes in it cannot be used. */
 export interface BindMount {
   type: 'bind';
   /** Absolute path on this machine; it must exist. */
   source: string;
-  /** Absolute path in the container; made if it is missing. Not inside /proc or /sys. */
+  /**
+   * Absolute path in the container; made if it is missing. Not `/`, nor inside /proc or /sys, but for a few files
+   * such as /proc/meminfo.
+   */
   target: string;
   /** Everything below it as well. @defaultValue `false` */
   readOnly?: boolean;
+  /** Not in this version. */
   idmap?: boolean;
 }
 
+/** Not in this version: `ERR_UNSUPPORTED`. */
 export interface VolumeMount {
   type: 'volume';
   volume: string | Volume;
@@ -38,8 +44,10 @@ export interface VolumeMount {
   readOnly?: boolean;
 }
 
+/** Memory, gone when the container ends; anybody in the container may write to it (mode 1777). */
 export interface TmpfsMount {
   type: 'tmpfs';
+  /** As a bind's. */
   target: string;
   /** @defaultValue half of the machine's memory, as the kernel does */
   sizeBytes?: Size;
@@ -50,103 +58,158 @@ export type LogDriver =
   | {
       /** A file of the store, which `attach()` follows. */
       type: 'file';
-      /** Of one file, before the next one begins. @defaultValue `'16MiB'` */
+      /** Of one file, before the next one begins; at least 4096. @defaultValue `'16MiB'` */
       maxBytes?: Size;
-      /** How many are kept. @defaultValue `3` */
+      /** How many are kept, from 1 to 1000. @defaultValue `3` */
       files?: number;
     }
-  | { type: 'none' };
+  | {
+      /** Nowhere: stdout and stderr are /dev/null. */
+      type: 'none';
+    };
 
+/** Not in this version: `ERR_UNSUPPORTED`. */
 export interface NetworkAttachmentOptions {
   network: Network;
   aliases?: string[];
   ip?: string;
 }
 
+/**
+ * What a container is made of. Unknown names are refused with the nearest known one. "Not in this version" means
+ * that asking for it is `ERR_UNSUPPORTED`.
+ */
 export interface ContainerOptions extends Call {
-  /** What it is made from: an Image, or the name of one in the store. */
+  /** What it is made from: an Image, or the name, id or beginning of an id of one in the store. */
   image: string | Image;
-  /** Letters, digits and `_.-`, unique in the store. @defaultValue the first 12 digits of its id */
+  /**
+   * Letters, digits and `_.-`, at most 128, the first one a letter or digit; unique in the store.
+   * @defaultValue the first 12 digits of its id
+   */
   name?: string;
   /** @defaultValue the image's Cmd, unless `entrypoint` is given */
   argv?: string[];
   /** Comes before `argv`. @defaultValue the image's */
   entrypoint?: string[];
-  /** Added to the image's, over equal names. Nothing of this program's environment goes in. */
+  /**
+   * Added to the image's, over equal names. Nothing of this program's environment goes in; `PATH`, `HOSTNAME` and
+   * `HOME` are there unless image or `env` say otherwise.
+   */
   env?: Record<string, string>;
   /** Absolute; made if it is missing. @defaultValue the image's, else `'/'` */
   cwd?: string;
-  /** `name`, `uid`, `name:group` or `uid:gid`, names from the image's own files. @defaultValue the image's, else `'0'` */
+  /**
+   * `name`, `uid`, `name:group` or `uid:gid`, names from the image's own files. As an ordinary user only `0`.
+   * @defaultValue the image's, else `'0'`
+   */
   user?: string;
+  /** Not in this version. */
   tty?: Tty;
   /** `'pipe'` lets `attach()` write to it. @defaultValue `'ignore'`: empty */
   stdin?: 'pipe' | 'ignore';
+  /** Not in this version. */
   init?: boolean;
-  /** @defaultValue the first 12 digits of its id */
+  /**
+   * Letters, digits and `-` in parts divided by dots, at most 63.
+   * @defaultValue the first 12 digits of its id; with `networks: 'host'` this machine's
+   */
   hostname?: string;
+  /** For `list` and `inspect`; they mean nothing to caisson. */
   labels?: Labels;
+  /** At most 1000, no target twice. One takes the place of what is mounted there by default (`/dev/shm`). */
   mounts?: Mount[];
-  /** @defaultValue `'none'`: a network namespace of its own with nothing but loopback. `'host'` needs root */
+  /**
+   * `'none'`: a network namespace of its own with nothing but loopback. `'host'`: this machine's, as root only.
+   * The others are not in this version.
+   * @defaultValue `'none'`
+   */
   networks?:
     (Network | NetworkAttachmentOptions)[] | 'none' | 'bridge' | 'host' | `container:${string}`;
+  /** Not in this version. */
   publish?: PublishSpec[];
+  /** Not in this version. */
   egress?: EgressPolicy;
-  /** What /etc/resolv.conf says. */
+  /** What /etc/resolv.conf says. @defaultValue an empty one; with `networks: 'host'` this machine's */
   dns?: { servers?: string[]; search?: string[]; options?: string[] };
-  /** Name to address, added to /etc/hosts. */
+  /** Name to IPv4 or IPv6 address, added to /etc/hosts. */
   extraHosts?: Record<string, string>;
+  /** Not in this version; `security.ulimits` has rlimits. */
   limits?: Limits;
+  /** Not in this version; `Runtime.open()` has one. */
   cgroupParent?: string;
-  /** @defaultValue `'default'`: Docker's */
+  /** @defaultValue `'default'`: Docker's, without a seccomp filter and without `CAP_MKNOD` */
   security?: 'default' | 'strict' | 'privileged' | SecurityOptions;
+  /** Not in this version. */
   health?: HealthCheck;
+  /** Not in this version. */
   ready?: Ready;
+  /** Not in this version, but for `{ policy: 'no' }`. */
   restart?: RestartPolicy;
   /** @defaultValue `{ type: 'file', maxBytes: '16MiB', files: 3 }` */
   log?: LogDriver;
-  /** From the start of the process; then the whole container is killed. @defaultValue none; so does 0 */
+  /** Milliseconds from the start of the process; then the whole container is killed. @defaultValue `0`: none */
   timeoutMs?: number;
+  /** Not in this version. */
   detached?: boolean;
   /** Remove it when it has ended. @defaultValue `false` */
   autoRemove?: boolean;
+  /** Not in this version. */
   files?: Record<string, FileContent>;
 }
 
+/** What `run` and `exec` make of output: text (a byte that is no UTF-8 becomes U+FFFD), or the bytes. */
 export type Encoding = 'utf8' | 'buffer';
 
-/** What `run`, `exec` and `spawn` start. */
+/** How `exec` runs a command. Its `runtime` is the container's own, whatever is given. */
 export interface ExecOptions<E extends Encoding = 'utf8'> extends Call {
   /** Added to the container's, over equal names. */
   env?: Record<string, string>;
-  /** Absolute. @defaultValue the container's */
+  /** Absolute; it must exist. @defaultValue the container's */
   cwd?: string;
-  /** @defaultValue the container's */
+  /** As the container's. @defaultValue the container's */
   user?: string;
-  /** All of its stdin. @defaultValue empty */
+  /**
+   * All of its stdin, which then ends. A stream that fails kills the process, and the call rejects with its error.
+   * @defaultValue empty
+   */
   input?: string | Uint8Array | Readable;
-  /** From the start of the process; then its whole tree is killed. @defaultValue none; so does 0 */
+  /** Milliseconds from the start of the process; then its whole tree is killed. @defaultValue `0`: none */
   timeoutMs?: number;
-  /** Of stdout and of stderr each; what comes after is dropped and `truncated` says so. @defaultValue 16 MiB */
+  /**
+   * Of stdout and of stderr each; what comes after is read and dropped, and `truncated` says so. Below 2 GiB.
+   * @defaultValue `16 * 1024 * 1024`
+   */
   maxOutputBytes?: number;
   /** @defaultValue `'utf8'` */
   encoding?: E;
   /** Reject with an ExecError unless it exits with 0. @defaultValue `false` */
   check?: boolean;
+  /** Not in this version. */
   privileged?: boolean;
 }
 
+/** How `spawn` starts a command. Its `runtime` is the container's own, whatever is given. */
 export interface SpawnOptions extends Call {
+  /** Added to the container's, over equal names. */
   env?: Record<string, string>;
+  /** Absolute; it must exist. @defaultValue the container's */
   cwd?: string;
+  /** As the container's. @defaultValue the container's */
   user?: string;
+  /** Not in this version. */
   tty?: Tty;
-  /** @defaultValue `'pipe'` */
+  /** `'ignore'`: empty, and the process has no `stdin`. @defaultValue `'pipe'` */
   stdin?: 'pipe' | 'ignore';
+  /** Milliseconds from the start of the process; then its whole tree is killed. @defaultValue `0`: none */
   timeoutMs?: number;
+  /** Not in this version. */
   privileged?: boolean;
 }
 
-/** One set of options for the container and its one process. */
+/**
+ * One set of options for the container and its one process. `cwd` is made if it is missing, and a timeout or an
+ * abort kills the container.
+ */
 export type RunOptions<E extends Encoding = 'utf8'> = Omit<
   ContainerOptions,
   'image' | 'argv' | 'detached' | 'restart' | 'ready' | 'tty' | 'stdin' | 'autoRemove' | 'log'
@@ -158,16 +221,18 @@ export interface StopOptions {
   stopSignal?: NodeJS.Signals;
   /** How long pid 1 has, in milliseconds; 0 kills at once. @defaultValue `10_000` */
   graceMs?: number;
+  /** Gives up waiting; the stop goes on. */
   signal?: AbortSignal;
 }
 
 export interface WaitOptions extends Call {
-  /** @defaultValue `'exit'` */
+  /** `'healthy'` is not in this version. @defaultValue `'exit'` */
   until?: 'exit' | 'running' | 'healthy' | 'removed';
 }
 
 export interface RemoveOptions {
   /** Kill it first if it runs. @defaultValue `false` */
   force?: boolean;
+  /** Not in this version. */
   volumes?: boolean;
 }

@@ -3,16 +3,20 @@ import type { ExitInfo } from './exit-info.js';
 
 /** A process in a container, with its streams. Disposing it kills it (an attached one is only let go). */
 export interface Process extends AsyncDisposable {
+  /** For `getProcess`; of an attached one the container's. */
   readonly id: string;
   /** On the host; -1 when it had ended before it could be read. */
   readonly pid: number;
+  /** Its end is the process's end of input. Null without a pipe. */
   readonly stdin: Writable | null;
+  /** Bytes. One that nobody reads stops a spawned process that goes on writing; an attached one's comes from the log. */
   readonly stdout: Readable;
   /** Null with a terminal: it is one with stdout. */
   readonly stderr: Readable | null;
   /** How it ended. Never rejects. Reading it keeps the program alive until then. */
   readonly exited: Promise<ExitInfo>;
-  /** @defaultValue `'SIGTERM'`; `'SIGKILL'` kills its whole tree */
+  /** Sends a signal; `'SIGKILL'` kills its whole tree. What has ended is left alone. @defaultValue `'SIGTERM'` */
   kill(signal?: NodeJS.Signals): void;
+  /** Throws `ERR_UNSUPPORTED`: there are no terminals in this version. */
   resize(size: { columns: number; rows: number }): void;
 }

@@ -1,9 +1,10 @@
-/** When each stage of a container's start ended, in milliseconds from the call. */
+/** When each stage of making a container ended, in milliseconds from the call; of starting it, how long that took. */
 export interface StageTimings {
   /** The options were checked. */
   readonly requestMs?: number;
-  /** The image was found. */
+  /** The image was found, and the Runtime open. */
   readonly resolveMs?: number;
+  /** The plan was made. */
   readonly planMs?: number;
   /** The records were written. */
   readonly createMs?: number;

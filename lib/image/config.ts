@@ -7,18 +7,24 @@ import {
   kindOf,
 } from '../errors/arguments.js';
 
-/** What an image says about running it: the names and meanings of OCI's image-spec. */
+/** What an image says about running it: the names and meanings of OCI's image-spec. Unknown names are refused. */
 export interface ImageConfig {
   /** `name`, `uid`, `name:group` or `uid:gid`. */
   readonly User?: string;
+  /** Kept, and of no effect in this version. */
   readonly ExposedPorts?: Readonly<Record<string, Readonly<Record<string, never>>>>;
   /** `NAME=value`. */
   readonly Env?: readonly string[];
+  /** Comes before argv, or before `Cmd` without one. */
   readonly Entrypoint?: readonly string[];
+  /** What runs without argv. */
   readonly Cmd?: readonly string[];
+  /** Kept, and of no effect in this version. */
   readonly Volumes?: Readonly<Record<string, Readonly<Record<string, never>>>>;
+  /** Absolute; made if it is missing. */
   readonly WorkingDir?: string;
   readonly Labels?: Readonly<Record<string, string>>;
+  /** What `stop` sends first: a name (`SIGINT`) or number. */
   readonly StopSignal?: string;
 }
 

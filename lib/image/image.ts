@@ -53,13 +53,14 @@ export class Image {
    * This machine's own programs, read-only, below a fresh writable root: no image needed. Shown are
    * `/usr /bin /sbin /lib* /opt`, the folder of the running node, and a fixed list below `/etc` (users,
    * name services, the dynamic loader's, certificates, time zone) without anything secret. `/tmp`,
-   * `/root`, `/home` and `/var` are the container's own.
+   * `/root`, `/home` and `/var` are the container's own. Its `Cmd` is `/bin/sh`. It has no `push`, `save`, `tag`,
+   * `history` and `remove`.
    *
    * @example
    * ```ts
    * await Container.run(Image.host({ paths: [process.cwd()] }), ['node', 'test.js'], { cwd: process.cwd() });
    * ```
-   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when one of `paths` does not exist
+   * @throws {@link CaissonError} at once: `ERR_INVALID_ARGUMENT`, also when one of `paths` does not exist
    */
   static host(options?: HostOptions): Image {
     return new Image({ kind: 'host', host: new HostImage(parseHost(options)) });
@@ -71,9 +72,12 @@ export class Image {
    * on other mounts is not followed, sockets are left out. Rootless, every file becomes root's (of the
    * container) and device nodes are left out.
    *
-   * The same content with the same `config` is the same image.
+   * The same content with the same `config` is the same image. It has no name until `tag` gives it one.
    *
-   * @throws {@link CaissonError} `ERR_IMPORT_FAILED` with the path it was about, `ERR_STORE_FULL`
+   * @param dir - A folder; relative to the working folder. A stream is not in this version.
+   * @param config - What containers of it run by default. Default: nothing, as root in `/`.
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when there is no such folder, or the store lies in it;
+   * `ERR_IMPORT_FAILED` with the path it failed at; `ERR_STORE_FULL`
    */
   static async fromRootfs(
     dir: string | Readable,
@@ -88,7 +92,7 @@ export class Image {
   /**
    * The image of that name (`debian`, `registry.example/app:1.2`), id, or beginning of an id.
    *
-   * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`
+   * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`; `ERR_INVALID_ARGUMENT` when several ids begin like that
    */
   static async get(ref: string, options?: Call): Promise<Image> {
     const reference = checkName(ref, 'ref');
@@ -98,7 +102,7 @@ export class Image {
     return stored(parts, await findImage(parts.store, reference));
   }
 
-  /** Oldest first. */
+  /** The images of the store, oldest first. */
   static async list(options?: ImageListOptions): Promise<Image[]> {
     const { runtime, signal, reference, labels } = parseList(options);
     throwIfAborted(signal);
@@ -111,14 +115,17 @@ export class Image {
       .map((record) => stored(parts, record));
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   static pull(_ref: string, _options?: PullOptions): Operation<Image, never> {
     return failedOperation(notYet('Image.pull()'));
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   static build(_options: object): Operation<Image, never> {
     return failedOperation(notYet('Image.build()'));
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   static load(_source: string | Readable, _options?: Call): Promise<Image[]> {
     return Promise.reject(notYet('Image.load()'));
   }
@@ -128,27 +135,34 @@ export class Image {
     return this.#source.kind === 'host' ? this.#source.host.id : this.#source.record.id;
   }
 
-  /** Names, in their short form. As they were when this handle was made, and as `tag` changed them. */
+  /** Names, in their short form (`debian:latest`). As they were when this handle was made, and as `tag` changed them. */
   get tags(): readonly string[] {
     return this.#tags;
   }
 
-  /** Sum of its layers, unpacked; 0 of this machine's own programs. */
+  /** Sum of its layers as tar archives, without compression; 0 of this machine's own programs. */
   get sizeBytes(): number {
     return this.#source.kind === 'host' ? 0 : this.#source.record.sizeBytes;
   }
 
+  /** What containers of it run by default. */
   get config(): Readonly<ImageConfig> {
     return this.#source.kind === 'host' ? this.#source.host.config : this.#source.record.config;
   }
 
-  /** Gives it one more name. An image that had the name loses it. */
+  /**
+   * Gives it one more name. An image that had the name loses it, and stays, if need be nameless.
+   *
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` for what cannot be a name; `ERR_IMAGE_NOT_FOUND` when it was
+   * removed
+   */
   async tag(ref: string): Promise<void> {
     const { parts, record } = this.#stored('tag');
     const name = parseReference(checkName(ref, 'ref'));
     this.#tags = Object.freeze(await tagImage(parts.store, record.id, name));
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   push(_ref: string, _options?: Call & { auth?: Auth }): Operation<Digest, never> {
     try {
       this.#stored('push');
@@ -158,6 +172,7 @@ export class Image {
     }
   }
 
+  /** Not in this version: the stream fails with `ERR_UNSUPPORTED`. */
   save(_options?: { format?: 'oci' | 'docker' }): Readable {
     return new Readable({
       read: () => undefined,
@@ -172,6 +187,7 @@ export class Image {
     });
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   async history(): Promise<Layer[]> {
     this.#stored('history');
     return await Promise.reject(notYet('Image.history()'));
@@ -180,7 +196,8 @@ export class Image {
   /**
    * Removes it with all its names, and the layers that no other image and no container uses.
    *
-   * @throws {@link CaissonError} `ERR_IMAGE_IN_USE`, with the names of the containers
+   * @throws {@link CaissonError} `ERR_IMAGE_IN_USE`, with the names of the containers; `ERR_IMAGE_NOT_FOUND` when it
+   * was removed before; `ERR_RUNTIME_CLOSED`
    */
   async remove(options?: RemoveImageOptions): Promise<void> {
     const request = parseRemove(options);

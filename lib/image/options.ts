@@ -1,9 +1,13 @@
 import type { Call } from '../runtime/call.js';
 
+/** What `Image.host()` shows of this machine. `runtime` and `signal` are taken and mean nothing. */
 export interface HostOptions extends Call {
-  /** Further files and folders of this machine, read-only at the same place. Absolute; they must exist. */
+  /**
+   * Further files and folders of this machine, read-only at the same place. Absolute; they must exist, and not be
+   * `/` or inside /proc, /sys or /dev.
+   */
   paths?: string[];
-  /** Folders of the image that the container may change: copy-on-write, this machine is not touched. */
+  /** Folders that are shown and that the container may change: copy-on-write, this machine is not touched. */
   writable?: string[];
 }
 
@@ -27,15 +31,17 @@ export interface RemoveImageOptions {
   force?: boolean;
 }
 
+/** Not in this version. */
 export type Auth = { username: string; password: string } | { token: string };
 
+/** Not in this version. */
 export interface PullOptions extends Call {
   platform?: string;
   policy?: 'missing' | 'always' | 'never';
   auth?: Auth;
 }
 
-/** One entry of `Image.history()`. */
+/** One entry of `Image.history()`, which is not in this version. */
 export interface Layer {
   readonly createdBy: string;
   readonly createdAt: Date | null;

@@ -1,10 +1,10 @@
 import type { Runtime } from './runtime.js';
 
-/** What every call takes. */
+/** What every call on the store takes. */
 export interface Call {
   /** Whose store and supervisor to use. Default: one for the program, opened on first use. */
   runtime?: Runtime;
-  /** Aborts the call: it rejects with an `AbortError` whose `cause` is the reason, and leaves nothing behind. */
+  /** Aborts the call: it rejects with an {@link AbortError} whose `cause` is the reason, and leaves nothing behind. */
   signal?: AbortSignal;
 }
 

@@ -3,27 +3,31 @@ import type { Mode } from './parts.js';
 
 export interface RuntimeOptions {
   /**
-   * Folder of the store: images, layers, containers.
-   * @defaultValue `/var/lib/caisson`; as an ordinary user `$XDG_DATA_HOME/caisson`
+   * Absolute path of the store: images, layers, containers. Made if it is missing.
+   * @defaultValue `/var/lib/caisson`; as an ordinary user `$XDG_DATA_HOME/caisson`, or `~/.local/share/caisson`
    */
   root?: string;
   /**
-   * Folder of what a reboot may forget: one folder a Runtime with its undo journal.
-   * @defaultValue `/run/caisson`; as an ordinary user `$XDG_RUNTIME_DIR/caisson`
+   * Absolute path of what a reboot may forget: one folder a Runtime with its undo journal. Made if it is missing.
+   * @defaultValue `/run/caisson`; as an ordinary user `$XDG_RUNTIME_DIR/caisson`, or `caisson-UID` in the temp
+   * folder
    */
   runDir?: string;
   /** `'auto'` is root for root, and a user namespace for everybody else. @defaultValue `'auto'` */
   mode?: 'auto' | Mode;
+  /** Not in this version. */
   registries?: RegistryConfig[];
-  /** Where containers' cgroups are made. @defaultValue `/caisson` */
+  /** Absolute path in the cgroup hierarchies below which root's cgroups are made. @defaultValue `/caisson` */
   cgroupParent?: string;
-  /** Shown with each of its events. */
+  /** Not used by anything in this version. */
   labels?: Labels;
-  /** `'process'`: containers end with this program. @defaultValue `'process'` */
+  /** `'process'`: containers end with this program. `'none'` is not in this version. @defaultValue `'process'` */
   lease?: 'process' | 'none';
+  /** Gives up the opening, and ends what has begun. */
   signal?: AbortSignal;
 }
 
+/** Not in this version. */
 export interface RegistryConfig {
   host: string;
   mirrors?: string[];
@@ -31,18 +35,23 @@ export interface RegistryConfig {
 }
 
 export interface CloseOptions {
-  /** `'stop'`: every container of this Runtime is removed. @defaultValue `'stop'` */
+  /** `'stop'`: every container of this Runtime is removed. `'keep'` is not in this version. @defaultValue `'stop'` */
   containers?: 'keep' | 'stop';
 }
 
+/** Which events: those that match all that is said. */
 export interface EventFilter {
+  /** One of these types. */
   type?: string | string[];
+  /** About this container, image or Runtime. */
   id?: string;
 }
 
 export interface EventsOptions {
+  /** Not in this version. */
   since?: Date | string;
   filter?: EventFilter;
+  /** Ends the iteration with an {@link AbortError}. */
   signal?: AbortSignal;
 }
 

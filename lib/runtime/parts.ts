@@ -3,6 +3,7 @@ import type { Binding } from '../native/types.js';
 import type { Store } from '../store/store.js';
 import type { Supervisor } from './supervisor.js';
 
+/** With root's rights, or as an ordinary user in a user namespace. */
 export type Mode = 'root' | 'rootless';
 
 /**
@@ -43,11 +44,14 @@ export type RuntimeEventName =
   | 'image.remove'
   | 'close';
 
+/** Something that happened to an image or a container of one Runtime. `run` makes no events. */
 export interface RuntimeEvent {
   readonly type: RuntimeEventName;
   /** Id of the container or image it is about; of the Runtime for `close`. */
   readonly id: string;
+  /** Of the container. */
   readonly name?: string;
   readonly time: Date;
+  /** Nothing sets it in this version. */
   readonly attributes?: Readonly<Record<string, string>>;
 }

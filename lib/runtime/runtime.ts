@@ -26,9 +26,13 @@ export class Runtime implements AsyncDisposable {
   readonly #parts: OpenedParts;
   readonly #emitter: EventEmitter<EventMap & { any: (event: RuntimeEvent) => void }>;
   #closing: Promise<void> | undefined;
+  /** The statics of {@link Image}, bound to this Runtime. */
   readonly images: ImageStore;
+  /** The statics of {@link Container}, bound to this Runtime. */
   readonly containers: ContainerStore;
+  /** Not in this version. */
   readonly networks: NetworkStore;
+  /** Not in this version. */
   readonly volumes: VolumeStore;
 
   /** @internal Use {@link Runtime.open}. */
@@ -57,26 +61,39 @@ export class Runtime implements AsyncDisposable {
   }
 
   /**
-   * Opens the store and starts the supervisor, a small process that ends with this program.
+   * Opens the store and starts the supervisor, a small process that ends with this program. What dead
+   * Runtimes left in store and run folder is cleaned up on the way, and behind it.
    *
-   * @throws {@link CaissonError} `ERR_SUPERVISOR_START`, with the step that failed; what the machine
-   * lacks is said by {@link Runtime.check}.
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`; `ERR_NATIVE_MISSING`;
+   * `ERR_STORE_MODE`, `ERR_STORE_UNUSABLE`, `ERR_STORE_FULL`; `ERR_SUPERVISOR_START` with the step that failed: what
+   * the machine lacks is said by {@link Runtime.check}; `ERR_PROTOCOL_MISMATCH`
    */
   static async open(options?: RuntimeOptions): Promise<Runtime> {
     return new Runtime(await openParts(parseOpen(options)));
   }
 
-  /** What this machine can do and lacks, one item a feature, each with its fix. Never rejects, but for options it does not know. */
+  /**
+   * What this machine can do and lacks, one item a feature, each with its fix: tried, not guessed, with the default
+   * store and run folder, in processes that leave nothing behind. docs/host.md has each item. Never rejects, but for
+   * options it does not know.
+   *
+   * @param options - `mode`: whose containers. Default: by the user who asks.
+   */
   static async check(options?: { mode?: Mode }): Promise<HostReport> {
     return await checkMachine(parseCheck(options));
   }
 
-  /** New for each Runtime. */
+  /** Sixteen hexadecimal digits, new for each Runtime. */
   get id(): string {
     return this.#parts.id;
   }
 
-  /** What happens to images and containers, from now on. */
+  /**
+   * What happens to images and containers of this Runtime, from the first step of the iteration on. Ends after
+   * `close`. Of events that wait for a slow reader the newest 1024 are kept.
+   *
+   * @throws {@link CaissonError} at once: `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`, `ERR_RUNTIME_CLOSED`
+   */
   events(options?: EventsOptions): AsyncIterable<RuntimeEvent> {
     this.#parts.assertOpen('follow events');
     return eventStream(parseEvents(options), (listener) => {
@@ -85,32 +102,40 @@ export class Runtime implements AsyncDisposable {
     });
   }
 
+  /** Calls `listener` at each such event from now on. What it throws becomes an uncaught exception. */
   on(event: RuntimeEventName, listener: (event: RuntimeEvent) => void): this {
     this.#emitter.on(event, listener);
     return this;
   }
 
+  /** As `on`, for the next such event alone. */
   once(event: RuntimeEventName, listener: (event: RuntimeEvent) => void): this {
     this.#emitter.once(event, listener);
     return this;
   }
 
+  /** Undoes `on` or `once`. */
   off(event: RuntimeEventName, listener: (event: RuntimeEvent) => void): this {
     this.#emitter.off(event, listener);
     return this;
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   listen(_address: string | { port: number; host?: string }): Promise<AsyncDisposable> {
     return Promise.reject(notYet('Runtime.listen()'));
   }
 
+  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
   diskUsage(): Promise<DiskUsage> {
     return Promise.reject(notYet('Runtime.diskUsage()', 'version 0.3'));
   }
 
   /**
-   * Kills and removes what was started with it, then ends the supervisor. Calls share one outcome;
-   * calls that are still running resolve or reject as their processes end.
+   * Kills and removes what was started with it, then ends the supervisor; resolves when all is undone. Calls share
+   * one outcome. Runs and execs that go on resolve, as killed by SIGKILL; new calls are `ERR_RUNTIME_CLOSED`.
+   *
+   * @throws {@link CaissonError} `ERR_REQUEST_FAILED` when a container could not be removed: the rest is undone all
+   * the same
    */
   async close(options?: CloseOptions): Promise<void> {
     parseClose(options);
@@ -118,6 +143,7 @@ export class Runtime implements AsyncDisposable {
     await this.#closing;
   }
 
+  /** `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
