@@ -30,8 +30,8 @@ const refuse = (what: string, since = LATER): Promise<never> =>
   Promise.reject(notYet(`container.${what}`, since));
 
 /**
- * What a container will be able to do. The names are fixed; each call rejects with
- * `ERR_UNSUPPORTED` until the version that brings it.
+ * What a container will be able to do. The names are fixed; each of them fails with `ERR_UNSUPPORTED` until
+ * the version that brings it, as it would then: a promise rejects, an iteration or a stream fails, the rest throws.
  */
 export class LaterVerbs {
   pause(): Promise<void> {

@@ -3,7 +3,7 @@ export interface AbortError<R = unknown> extends DOMException {
   readonly name: 'AbortError';
   /** `signal.reason`. */
   readonly cause: unknown;
-  /** `run` and `exec`: how it ended, with the output so far. */
+  /** How the process ended, when it had started; of `run` and `exec` with the output so far. */
   readonly result?: R;
 }
 

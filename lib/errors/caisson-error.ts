@@ -14,8 +14,11 @@ export interface CaissonErrorOptions {
  */
 export class CaissonError<C extends ErrorCode = ErrorCode> extends Error {
   override readonly name: string = 'CaissonError';
+  /** Permanent. */
   readonly code: C;
+  /** Plain data, typed by the code. */
   readonly details: ErrorDetails[C];
+  /** What to do about it, where there is one answer. */
   readonly hint?: string;
 
   constructor(code: C, details: ErrorDetails[C], options: CaissonErrorOptions = {}) {

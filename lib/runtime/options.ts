@@ -17,7 +17,11 @@ export interface RuntimeOptions {
   mode?: 'auto' | Mode;
   /** Not in this version. */
   registries?: RegistryConfig[];
-  /** Absolute path in the cgroup hierarchies below which root's cgroups are made. @defaultValue `/caisson` */
+  /**
+   * Absolute path below which cgroups are made: in each hierarchy for root; for an ordinary user below the
+   * program's own group, where that is delegated.
+   * @defaultValue `/caisson`
+   */
   cgroupParent?: string;
   /** Not used by anything in this version. */
   labels?: Labels;
