@@ -1,11 +1,12 @@
 import type { StepName } from '../native/steps.js';
 import type { Plan } from './plan.js';
 
-/** The path that item `index` of a plan is about, for the error of a failed step. */
+/** The path that item `index` of a plan is about, for the error of a failed step. `cwd`: an exec's own. */
 export function pathOfItem(
   { oci, files }: Plan,
   step: StepName,
   index: number,
+  cwd = oci.process.cwd,
 ): string | undefined {
   switch (step) {
     case 'bindSource':
@@ -22,7 +23,7 @@ export function pathOfItem(
     case 'sysctl':
       return Object.keys(oci.linux.sysctl)[index];
     case 'workdir':
-      return oci.process.cwd;
+      return cwd;
     case 'rlimit':
       return oci.process.rlimits[index]?.type;
     default:

@@ -58,7 +58,8 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
       supervisor.killSoon(target);
     };
     core.enter({ status: 'starting' });
-    const context = core.failureContext('start', { argv: plan.oci.process.args, user: plan.user });
+    const { args, env, cwd } = plan.oci.process;
+    const context = core.failureContext('start', { argv: args, env, cwd, user: plan.user });
     const target = supervisor.launch(Type.launch, body, fds, context, {
       started(pid) {
         startedMs = Date.now();

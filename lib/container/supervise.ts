@@ -3,6 +3,7 @@ import { throwIfAborted } from '../errors/index.js';
 import type { FailureContext } from '../native/failure.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { ContainerConfig } from '../store/index.js';
+import type { ExecAsked } from './encode.js';
 import type { ExitInfo } from './exit-info.js';
 import { pathOfItem } from './failure-paths.js';
 import type { Plan } from './plan.js';
@@ -116,15 +117,15 @@ export class Supervised {
     }
   }
 
-  /** What errors about a launch in this container say. */
-  failureContext(action: string, asked: { argv: readonly string[]; user: string }): FailureContext {
+  /** What errors about a launch in this container say: about what was asked, which may not be its own. */
+  failureContext(action: string, asked: Omit<ExecAsked, 'timeoutMs'>): FailureContext {
     return {
       action,
       container: this.name,
       argv0: asked.argv[0] ?? '',
-      searched: searchPath(this.plan.oci.process.env),
+      searched: searchPath(asked.env),
       user: asked.user,
-      pathOf: (step, index) => pathOfItem(this.plan, step, index),
+      pathOf: (step, index) => pathOfItem(this.plan, step, index, asked.cwd),
     };
   }
 

@@ -77,6 +77,22 @@ describe('exec', () => {
     expect(left.stdout).not.toContain('4242');
   });
 
+  test('an error names what was asked, not what the container has', async () => {
+    await using box = await t.sleeper({ cwd: '/tmp' });
+    const asked = { cwd: '/nonesuch', env: { PATH: '/elsewhere:/bin' } };
+    for (const call of [box.exec(['true'], asked), box.spawn(['true'], asked)]) {
+      expect(await rejection(call)).toMatchObject({
+        code: 'ERR_LAUNCH_FAILED',
+        details: { step: 'workdir', errno: 'ENOENT', path: '/nonesuch' },
+        cause: { path: '/nonesuch' },
+      });
+    }
+    expect(await rejection(box.exec(['nonesuch'], { env: asked.env }))).toMatchObject({
+      code: 'ERR_COMMAND_NOT_FOUND',
+      details: { searched: '/elsewhere:/bin' },
+    });
+  });
+
   test('many at once', async () => {
     await using box = await t.sleeper();
     const results = await Promise.all(

@@ -103,6 +103,11 @@ test.each<[Failed, string, object]>([
   expect(error.details).toMatchObject(details);
 });
 
+test('the folder of an exec is its own', () => {
+  expect(pathOfItem(plan, 'workdir', 0, '/asked')).toBe('/asked');
+  expect(pathOfItem(plan, 'workdir', 0)).toBe('/');
+});
+
 test('the cause is a system error as Node makes them', () => {
   const { cause, details } = failureToError(failed('bindSource', ENOENT, bind), context);
   expect(cause).toMatchObject({
