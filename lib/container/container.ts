@@ -330,8 +330,9 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /** Keeps the program alive until `unref`; handles do not by themselves, pending promises do. Calls count. */
   ref(): this {
+    const { supervisor } = this.#own('ref').parts;
     this.#references += 1;
-    if (this.#references === 1) this.#own('ref').parts.supervisor.ref();
+    if (this.#references === 1) supervisor.ref();
     return this;
   }
 

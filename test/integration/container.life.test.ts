@@ -136,6 +136,7 @@ describe('get and list', () => {
     expect(await rejection(seen.remove({ force: true }))).toMatchObject({
       code: 'ERR_UNSUPPORTED',
     });
+    expect(() => seen.ref()).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }));
     await seen[Symbol.asyncDispose]();
     expect((await box.exec(['true'])).exitCode).toBe(0);
   });
