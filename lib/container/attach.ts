@@ -5,6 +5,7 @@ import type { ExitInfo } from './exit-info.js';
 import { LogStream } from './log-stream.js';
 import type { Process } from './process.js';
 import type { Run } from './run-record.js';
+import { parseSignal } from './signals.js';
 import { assertCan } from './state.js';
 import { killContainer } from './stop.js';
 import type { Supervised } from './supervise.js';
@@ -55,6 +56,7 @@ class AttachedProcess implements Process {
   }
 
   kill(signal: NodeJS.Signals = 'SIGTERM'): void {
+    parseSignal(signal, 'signal');
     if (this.#core.lastRun !== this.#run || this.#core.state.status === 'exited') return;
     killContainer(this.#core, signal).catch(() => undefined); // it has ended meanwhile
   }

@@ -15,7 +15,11 @@ export interface Process extends AsyncDisposable {
   readonly stderr: Readable | null;
   /** How it ended. Never rejects. Reading it keeps the program alive until then. */
   readonly exited: Promise<ExitInfo>;
-  /** Sends a signal; `'SIGKILL'` kills its whole tree. What has ended is left alone. @defaultValue `'SIGTERM'` */
+  /**
+   * Sends a signal; `'SIGKILL'` kills its whole tree. What has ended is left alone.
+   * @defaultValue `'SIGTERM'`
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` for what is no signal's name
+   */
   kill(signal?: NodeJS.Signals): void;
   /** Throws `ERR_UNSUPPORTED`: there are no terminals in this version. */
   resize(size: { columns: number; rows: number }): void;

@@ -94,8 +94,11 @@ describe('attach', () => {
     await using box = await t.sleeper({ argv });
     await sleep(200);
     const process = await box.attach();
+    const refused = (): void => process.kill('SIGFOO' as NodeJS.Signals);
+    expect(refused).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }));
     process.kill();
     expect(await process.exited).toMatchObject({ exitCode: 6 });
+    expect(refused).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }));
     await process[Symbol.asyncDispose]();
   });
 });
