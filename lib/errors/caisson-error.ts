@@ -18,8 +18,9 @@ export class CaissonError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;
   /** Plain data, typed by the code. */
   readonly details: ErrorDetails[C];
-  /** What to do about it, where there is one answer. */
-  readonly hint?: string;
+  // Declared only: a field would show up as undefined wherever an error without one is printed.
+  /** What to do about it, where there is one answer; else absent. */
+  declare readonly hint?: string;
 
   constructor(code: C, details: ErrorDetails[C], options: CaissonErrorOptions = {}) {
     super(MESSAGES[code](details), 'cause' in options ? { cause: options.cause } : undefined);

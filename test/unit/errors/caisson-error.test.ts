@@ -23,6 +23,13 @@ describe('CaissonError', () => {
     expect('cause' in error).toBe(false);
   });
 
+  test('without a hint it has none, also where it is printed', () => {
+    const bare = new CaissonError('ERR_PROCESS_NOT_FOUND', { process: 'x' });
+    expect('hint' in bare).toBe(false);
+    expect(inspect(bare)).not.toContain('hint');
+    expect(inspect(error)).toContain('hint: ');
+  });
+
   test('is() narrows by code', () => {
     expect(CaissonError.is(error)).toBe(true);
     expect(CaissonError.is(error, 'ERR_IMAGE_NOT_FOUND')).toBe(true);
