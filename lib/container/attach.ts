@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { notYet } from '../errors/arguments.js';
+import { parseSignal } from '../native/signals.js';
 import type { ExitInfo } from './exit-info.js';
 import { LogStream } from './log-stream.js';
 import type { Process } from './process.js';
 import type { Run } from './run-record.js';
-import { parseSignal } from './signals.js';
 import { assertCan } from './state.js';
 import { killContainer } from './stop.js';
 import type { Supervised } from './supervise.js';

@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { Reason } from '../native/protocol.js';
+import { signalName } from '../native/signals.js';
 import type { RawExit } from '../runtime/raw-exit.js';
 
 /** What a process used, and those of its children that it waited for. */
@@ -43,12 +43,6 @@ const REASONS: Readonly<Record<Reason, ExitInfo['reason']>> = {
   [Reason.lost]: 'lost',
 };
 
-const SIGNALS = new Map<number, NodeJS.Signals>();
-for (const [name, number] of Object.entries(constants.signals)) {
-  // The first of two names for one number is the usual one (SIGABRT, not SIGIOT).
-  if (!SIGNALS.has(number)) SIGNALS.set(number, name as NodeJS.Signals);
-}
-
 /** `startedMs`: when we saw it start, for an end that nobody saw. */
 export function exitInfo(raw: RawExit, startedMs = raw.finishedMs): ExitInfo {
   const { userUs, systemUs, maxRssBytes } = raw;
@@ -67,11 +61,4 @@ export function exitInfo(raw: RawExit, startedMs = raw.finishedMs): ExitInfo {
 /** A killed process of an aborted call; one that had ended by itself before keeps its own reason. */
 export function asAborted<E extends ExitInfo>(exit: E): E {
   return exit.reason === 'killed' ? { ...exit, reason: 'aborted' } : exit;
-}
-
-/** Real-time signals have no names in Node. */
-const FIRST_REAL_TIME = 34;
-
-function signalName(number: number): NodeJS.Signals {
-  return SIGNALS.get(number) ?? (`SIGRTMIN+${number - FIRST_REAL_TIME}` as NodeJS.Signals);
 }

@@ -1,12 +1,12 @@
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { notYet } from '../errors/arguments.js';
+import { parseSignal, SIGKILL } from '../native/signals.js';
 import type { Binding } from '../native/types.js';
 import type { Supervisor } from '../runtime/supervisor.js';
 import type { ExitInfo } from './exit-info.js';
 import type { Process } from './process.js';
 import { PipeReader } from './pipe-reader.js';
-import { parseSignal, SIGKILL } from './signals.js';
 
 /** Our ends of a process's three pipes, and the ends to send away. */
 export interface Pipes {

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CaissonError, abortError, throwIfAborted } from '../errors/index.js';
 import { checkBag, checkInteger, checkSignal } from '../errors/arguments.js';
+import { parseSignal, SIGKILL, stopSignalNumber } from '../native/signals.js';
 import type { ExitInfo } from './exit-info.js';
 import type { Run } from './run-record.js';
-import { parseSignal, SIGKILL, stopSignalNumber } from './signals.js';
 import { assertCan } from './state.js';
 import type { Supervised } from './supervise.js';
 

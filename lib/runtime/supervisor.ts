@@ -1,6 +1,7 @@
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { failureToError, readFailed, type FailureContext } from '../native/failure.js';
 import { Tag, Type } from '../native/protocol.js';
+import { signalName } from '../native/signals.js';
 import type { Binding, Channel } from '../native/types.js';
 import { FieldReader, FieldWriter } from '../native/wire.js';
 import { checkVersion, helloBody, orStartError, readWelcome } from './hand-shake.js';
@@ -257,7 +258,7 @@ export class Supervisor {
   }
 
   #end(exitCode: number | null, signal: number | null): void {
-    const name = signal === null || signal === 0 ? null : `signal ${signal}`;
+    const name = signal === null || signal === 0 ? null : signalName(signal);
     this.#lost = new CaissonError('ERR_SUPERVISOR_LOST', { exitCode, signal: name });
     this.#markGone();
     for (const entry of [...this.#entries.values()]) entry.message(0, null, -1);

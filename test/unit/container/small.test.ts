@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { asAborted, exitInfo } from '../../../lib/container/exit-info.js';
 import { LogParser } from '../../../lib/container/log-records.js';
 import { shellLine } from '../../../lib/container/quote.js';
-import { parseSignal, stopSignalNumber } from '../../../lib/container/signals.js';
 import { Reason, Tag } from '../../../lib/native/protocol.js';
+import { parseSignal, stopSignalNumber } from '../../../lib/native/signals.js';
 import { FieldReader, FieldWriter } from '../../../lib/native/wire.js';
 import { lostExit, readExit } from '../../../lib/runtime/raw-exit.js';
 

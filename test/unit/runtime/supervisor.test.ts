@@ -247,7 +247,7 @@ describe('launch', () => {
     channel.options.onClose({ exitCode: null, signal: 9 });
     await expect(asked).rejects.toMatchObject({
       code: 'ERR_SUPERVISOR_LOST',
-      details: { exitCode: null },
+      details: { exitCode: null, signal: 'SIGKILL' },
     });
     await expect(result).rejects.toMatchObject({ code: 'ERR_SUPERVISOR_LOST' });
     expect(seen).toEqual([

@@ -3,7 +3,19 @@ import { invalid, kindOf, nearestName } from '../errors/arguments.js';
 
 const NUMBERS: ReadonlyMap<string, number> = new Map(Object.entries(constants.signals));
 
-export const isSignal = (name: string): boolean => NUMBERS.has(name);
+const NAMES = new Map<number, NodeJS.Signals>();
+for (const [name, number] of NUMBERS) {
+  // The first of two names for one number is the usual one (SIGABRT, not SIGIOT).
+  if (!NAMES.has(number)) NAMES.set(number, name as NodeJS.Signals);
+}
+
+/** Real-time signals have no names in Node. */
+const FIRST_REAL_TIME = 34;
+
+/** `'SIGKILL'` for 9. */
+export function signalName(number: number): NodeJS.Signals {
+  return NAMES.get(number) ?? (`SIGRTMIN+${number - FIRST_REAL_TIME}` as NodeJS.Signals);
+}
 
 /** The number of a signal given by name, as in `'SIGTERM'`. */
 export function parseSignal(value: unknown, option: string): number {
