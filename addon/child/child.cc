@@ -17,8 +17,9 @@ constexpr ChildStep kLaunchSteps[] = {
     // there.
     {Step::kCgroupJoin, JoinCgroup},
     {Step::kCgroupNamespace, EnterCgroupNamespace},
-    // Before sysfs and the net sysctls, which show the network namespace of whoever opens them.
+    // Before sysfs, mqueue and the net sysctls, which show the namespaces of whoever opens them.
     {Step::kNetJoin, JoinNetwork},
+    {Step::kJoinNamespaces, JoinPrepared},
     {Step::kLoopback, RaiseLoopback},
 
     // Nothing mounted from here on may be seen by anybody else.

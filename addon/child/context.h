@@ -25,9 +25,15 @@ struct Context {
   int parents_ends[2] = {-1, -1};
   int stdio[3] = {-1, -1, -1};  // -1: /dev/null of the container
   List<int> cgroup_procs;       // to write "0" to
-  int net = -1;                 // network namespace to enter; -1: see loopback
-  int rootfs = -1;              // detached mount
-  int devices = -1;             // detached mount made by launch::MakeDevices
+  int net = -1;                 // namespaces to enter; -1: those of the clone
+  int ipc = -1;
+  int uts = -1;
+  int rootfs = -1;   // detached mount
+  int devices = -1;  // detached mount made by launch::MakeDevices
+  int sysfs = -1;    // detached mounts of a launch::Kit; -1: made here
+  int mqueue = -1;
+  int pts = -1;
+  int shm = -1;
   const int* mounts = nullptr;  // one per plan mount: detached mount, or -1 where made here
   const char* device_folder = nullptr;
   const char* cover = nullptr;

@@ -130,13 +130,40 @@ int MountProc(Context& context, const MountItem& item) noexcept {
   return VerifyMagic(context, item, sys::kProcMagic);
 }
 
-int MountSysfs(Context& context, const MountItem& item) noexcept {
-  int mount = -1;
-  const int error =
-      MountKernel(context, item, {.type = "sysfs", .data = item.data, .attr = item.attr}, &mount);
+// `fs`, or what was made beforehand in its place when the plan has no options of its own for it.
+int MountReady(Context& context, const MountItem& item, int ready, const FileSystem& fs) noexcept {
+  if (ready < 0 || item.data.count != 0) {
+    int mount = -1;
+    const int error = MountKernel(context, item, fs, &mount);
+    if (mount >= 0) (void)close(mount);
+    return error;
+  }
+  Target target;
+  int error = OpenMountTarget(context, item, TargetKind::kFolder, Links::kRefuse, &target);
   if (error != 0) return error;
-  (void)close(mount);
-  return VerifyMagic(context, item, sys::kSysfsMagic);
+  const struct mount_attr attr = {
+      .attr_set = item.attr, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
+  if ((item.attr != 0 && sys::MountSetAttr(ready, 0, attr) != 0) ||
+      sys::MoveMount(ready, target.fd) != 0) {
+    error = errno;
+  }
+  (void)close(target.fd);
+  return error;
+}
+
+int MountSysfs(Context& context, const MountItem& item) noexcept {
+  const int error = MountReady(context, item, context.sysfs,
+                               {.type = "sysfs", .data = item.data, .attr = item.attr});
+  return error != 0 ? error : VerifyMagic(context, item, sys::kSysfsMagic);
+}
+
+int MountShm(Context& context, const MountItem& item) noexcept {
+  FileSystem fs = {.type = "tmpfs", .data = item.data, .attr = item.attr};
+  if (item.data.count == 0) {
+    fs.more[0] = "mode=1777";
+    fs.more[1] = "size=64m";
+  }
+  return MountReady(context, item, context.shm, fs);
 }
 
 // Over each node the host's, which must be what its name says.
@@ -207,24 +234,19 @@ int MountDevpts(Context& context, const MountItem& item) noexcept {
     static_assert(sizeof options / sizeof *options < sizeof fs.more / sizeof *fs.more);
     memcpy(fs.more, options, sizeof options);
   }
-  int mount = -1;
-  int error = MountKernel(context, item, fs, &mount);
+  int error = MountReady(context, item, context.pts, fs);
   if (error == EINVAL && context.rootless) {
     // Group 5 is not mapped in this user namespace: terminals then belong to the opener's group.
     fs.without = "gid=";
     if (item.data.count == 0) fs.more[3] = nullptr;
-    error = MountKernel(context, item, fs, &mount);
+    error = MountReady(context, item, -1, fs);
   }
-  if (mount >= 0) (void)close(mount);
   return error;
 }
 
 int MountMqueue(Context& context, const MountItem& item) noexcept {
-  int mount = -1;
-  const int error =
-      MountKernel(context, item, {.type = "mqueue", .data = item.data, .attr = item.attr}, &mount);
-  if (mount >= 0) (void)close(mount);
-  return error;
+  return MountReady(context, item, context.mqueue,
+                    {.type = "mqueue", .data = item.data, .attr = item.attr});
 }
 
 // One hierarchy of cgroup v1, or the v2 one, in a folder of the tmpfs over /sys/fs/cgroup.
@@ -304,6 +326,8 @@ int ApplyMount(Context& context, const MountItem& item) noexcept {
       return MountMqueue(context, item);
     case MountKind::kCgroup:
       return MountCgroup(context, item);
+    case MountKind::kShm:
+      return MountShm(context, item);
   }
   return EINVAL;
 }

@@ -13,6 +13,7 @@ int EnterCgroupNamespace(Context& context) noexcept;
 
 // network.cc
 int JoinNetwork(Context& context) noexcept;
+int JoinPrepared(Context& context) noexcept;
 int RaiseLoopback(Context& context) noexcept;
 
 // root.cc

@@ -82,10 +82,11 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   if (const auto ok = PrepareRootfs(host, plan, prepared, kernel_log); !ok) {
     return std::unexpected(ok.error());
   }
-  if (!prepared.dev) {
+  Kit& kit = prepared.kit;
+  if (!kit[Part::kDevices]) {
     auto devices = MakeDevices(host);
     if (!devices) return std::unexpected(devices.error());
-    prepared.dev = std::move(*devices);
+    kit[Part::kDevices] = std::move(*devices);
   }
   const auto mounts = PrepareMounts(host, plan, prepared, kernel_log);
   if (!mounts) return std::unexpected(mounts.error());
@@ -97,7 +98,9 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   context.process = &plan.process;
   for (int i = 0; i < 3; ++i) context.stdio[i] = stdio[i];
   context.rootfs = prepared.rootfs.get();
-  context.devices = prepared.dev.get();
+  context.devices = kit.fd(Part::kDevices);
+  context.pts = kit.fd(Part::kPts);
+  context.shm = kit.fd(Part::kShm);
   context.mounts = mounts->fds.data();
   context.device_folder = host.devices.c_str();
   context.cover = host.cover.c_str();
@@ -114,14 +117,18 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
 
   // The cgroup namespace is the child's to unshare; see its step.
   uint64_t namespaces = plan.namespaces & ~uint64_t{CLONE_NEWCGROUP};
-  if ((namespaces & CLONE_NEWNET) != 0) {
-    if (prepared.net) {
-      context.net = prepared.net.get();
-      namespaces &= ~uint64_t{CLONE_NEWNET};
-    } else {
-      context.raise_loopback = true;
-    }
-  }
+  const auto enter = [&](uint64_t flag, Part part) {
+    if ((namespaces & flag) == 0 || !kit[part]) return -1;
+    namespaces &= ~flag;
+    return kit.fd(part);
+  };
+  context.net = enter(CLONE_NEWNET, Part::kNet);
+  context.ipc = enter(CLONE_NEWIPC, Part::kIpc);
+  context.uts = enter(CLONE_NEWUTS, Part::kUts);
+  // What shows a namespace is the container's only with it.
+  if (context.net >= 0) context.sysfs = kit.fd(Part::kSys);
+  if (context.ipc >= 0) context.mqueue = kit.fd(Part::kMqueue);
+  context.raise_loopback = (namespaces & CLONE_NEWNET) != 0;
   return CloneChild(host, namespaces, *entry, parent, prepared.gated, context, child::RunLaunch);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "launch/kit.h"
 #include "plan/launch_plan.h"
 
 // From a plan to a process. A library without a loop: every function here may block and is called
@@ -49,17 +50,16 @@ struct Host {
   std::string staging;
 };
 
-// What is prepared for one start. Absent members are made by Launch itself, on the path.
 // What becomes of an upper/ after the end of its container.
 enum class Upper : uint8_t {
   kKept,       // it is the container's, also after a crash of the host
   kEphemeral,  // nobody reads it: nothing of it need reach the disk
 };
 
+// What is prepared for one start. Absent members are made by Launch itself, on the path.
 struct Prepared {
-  UniqueFd rootfs;                     // detached overlay mount
-  UniqueFd net;                        // network namespace with lo up
-  UniqueFd dev;                        // detached tmpfs made by MakeDevices
+  UniqueFd rootfs;  // detached overlay mount
+  Kit kit;
   std::vector<UniqueFd> bind_sources;  // detached mounts, one per bind/overlay item, in plan order
   // The container's folder or scratch slot. Needed when `rootfs` is absent (its upper/ and work/
   // are used) and for overlay mounts with a plain name as scratch; absent: plan.folder is opened.
@@ -77,9 +77,6 @@ struct Started {
 };
 
 // ---- prepared parts, each usable alone -----------------------------------------------------
-[[nodiscard]] Result<UniqueFd> MakeNetNamespace();  // new, lo up; caller unchanged
-// The tmpfs that a container's /dev, its masks and its kFile items are taken from. One per start.
-[[nodiscard]] Result<UniqueFd> MakeDevices(const Host& host);
 // Detached overlay of `layers` under upper/ and work/ of `upper_parent_fd`; nodev.
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
                                            int upper_parent_fd, Upper upper,

@@ -205,6 +205,7 @@ enum class MountKind : uint64_t {
   kMqueue = 7,
   kCgroup = 8,   // read-only view of the container's own cgroup
   kOverlay = 9,  // lower = host path kMountSource, upper = kMountScratch
+  kShm = 10,     // tmpfs; without data: 64 MiB, mode 1777
 };
 
 enum class Reason : uint64_t {

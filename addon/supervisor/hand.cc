@@ -21,14 +21,6 @@ Failure FailureOf(const Result<>& result) {
   return result ? Failure{} : result.error();
 }
 
-void Answer(Result<UniqueFd> made, Role role, Message* reply) {
-  if (made) {
-    reply->fd(role) = std::move(*made);
-  } else {
-    reply->failure = made.error();
-  }
-}
-
 void Work(const HandContext& context, Message& job, Message* reply) {
   const launch::Host& host = context.host;
   switch (job.kind) {
@@ -39,10 +31,15 @@ void Work(const HandContext& context, Message& job, Message* reply) {
     case JobKind::kKill:
       reply->failure = FailureOf(launch::KillCgroup(host, job.First(JobTag::kGroup)));
       return;
-    case JobKind::kNet:
-      return Answer(launch::MakeNetNamespace(), Role::kNet, reply);
-    case JobKind::kDevices:
-      return Answer(launch::MakeDevices(host), Role::kDevices, reply);
+    case JobKind::kKit: {
+      auto kit = launch::MakeKit(host);
+      if (!kit) {
+        reply->failure = kit.error();
+      } else {
+        reply->PutKit(std::move(*kit));
+      }
+      return;
+    }
     case JobKind::kSlot:
       return MakeSlot(host, job, reply);
     case JobKind::kGroup: {

@@ -7,6 +7,7 @@
 #include "supervisor/kernel.h"
 #include "supervisor/log_file.h"
 #include "supervisor/remove_tree.h"
+#include "sys/mount.h"
 
 namespace caisson {
 
@@ -63,8 +64,7 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
 
   launch::Prepared prepared;
   prepared.rootfs = std::move(job.fd(Role::kRootfs));
-  prepared.net = std::move(job.fd(Role::kNet));
-  prepared.dev = std::move(job.fd(Role::kDevices));
+  prepared.kit = job.TakeKit();
   prepared.bind_sources = std::move(job.more);
   const std::string path = job.First(JobTag::kFolder);
   if (!path.empty()) {
@@ -90,6 +90,12 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
   if (!group) {
     reply->failure = group.error();
     return;
+  }
+  if (prepared.rootfs && job.Number(JobTag::kRetain) != 0) {
+    // Before linux 6.15 a detached mount cannot be cloned: then the next one is made anew.
+    reply->fd(Role::kRootfs)
+        .reset(sys::OpenTree(prepared.rootfs.get(), "",
+                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
   }
   const int stdio[3] = {job.fd(Role::kStdin).get(), job.fd(Role::kStdout).get(),
                         job.fd(Role::kStderr).get()};

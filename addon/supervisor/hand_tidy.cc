@@ -63,27 +63,28 @@ bool IsUntouched(int upper) {
 
 // With the mark of an ephemeral overlay in it, the kernel takes no folder again.
 bool RemoveMark(int folder) {
-  const UniqueFd work(
-      sys::OpenAt2(folder, "work/work", O_PATH | O_DIRECTORY, kernel::kBeneath));
+  const UniqueFd work(sys::OpenAt2(folder, "work/work", O_PATH | O_DIRECTORY, kernel::kBeneath));
   if (!work) return errno == ENOENT;
   if (unlinkat(work.get(), "incompat/volatile/dirty", 0) != 0) return errno == ENOENT;
   return unlinkat(work.get(), "incompat/volatile", AT_REMOVEDIR) == 0 &&
          unlinkat(work.get(), "incompat", AT_REMOVEDIR) == 0;
 }
 
-bool RecycleFolder(const HandContext& context, const std::string& path) {
+// `mounted`: an overlay on it goes on, the same one.
+bool RecycleFolder(const HandContext& context, const std::string& path, bool mounted) {
   auto folder =
       OpenStoreFolder(context.host.store.get(), path, Missing::kFail, Step::kScratchFolder);
   if (!folder) return false;
   // Volumes and overlay mounts of the container may have put folders of their own beside upper/.
   UniqueFd upper(sys::OpenAt2(folder->get(), "upper", O_RDONLY | O_DIRECTORY, kernel::kBeneath));
   return upper && IsUntouched(upper.get()) && HoldsOnly(folder->get(), {"upper", "work"}) &&
-         RemoveMark(folder->get());
+         (mounted || RemoveMark(folder->get()));
 }
 
 }  // namespace
 
 void Tidy(const HandContext& context, Message& job, Message* reply) {
+  UniqueFd rootfs = std::move(job.fd(Role::kRootfs));
   // The last descriptors of mounts and namespaces: this is where their tear-down happens.
   for (UniqueFd& fd : job.fds) fd.reset();
   job.more.clear();
@@ -107,10 +108,12 @@ void Tidy(const HandContext& context, Message& job, Message* reply) {
   const std::string folder = job.First(JobTag::kFolder);
   const Fate folder_fate = static_cast<Fate>(job.Number(JobTag::kFolderFate));
   if (folder.empty() || folder_fate == Fate::kLeave) return;
-  if (folder_fate == Fate::kRecycle && RecycleFolder(context, folder)) {
+  if (folder_fate == Fate::kRecycle && RecycleFolder(context, folder, rootfs.valid())) {
     reply->recycled |= kRecycledFolder;
+    reply->fd(Role::kRootfs) = std::move(rootfs);
     return;
   }
+  rootfs.reset();
   if (auto removed = RemoveFolder(host.store.get(), folder, "trash/" + context.runtime_id);
       !removed) {
     reply->failure = removed.error();

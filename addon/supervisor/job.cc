@@ -25,6 +25,7 @@ struct Wire {
 constexpr size_t kMaxText = 16 * 1024;
 constexpr size_t kMaxPacket = 192 * 1024;
 constexpr size_t kRoles = static_cast<size_t>(Role::kCount);
+static_assert(kRoles <= 32);
 constexpr size_t kFirstMore = kMaxPacketFds - kRoles;
 
 alignas(8) uint8_t packet_buffer[kMaxPacket];
@@ -55,6 +56,20 @@ uint64_t Message::Number(JobTag tag) const {
     if (field.tag == static_cast<uint16_t>(tag) && field.ReadU64(&value)) return value;
   }
   return 0;
+}
+
+void Message::PutKit(launch::Kit kit) {
+  for (size_t i = 0; i < launch::kParts; ++i) {
+    fds[static_cast<size_t>(Role::kKit) + i] = std::move(kit.parts[i]);
+  }
+}
+
+launch::Kit Message::TakeKit() {
+  launch::Kit kit;
+  for (size_t i = 0; i < launch::kParts; ++i) {
+    kit.parts[i] = std::move(fds[static_cast<size_t>(Role::kKit) + i]);
+  }
+  return kit;
 }
 
 int SendMessage(int socket, Message& message, bool block) {

@@ -10,6 +10,7 @@
 #include "base/fields.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "launch/kit.h"
 #include "supervisor/body.h"
 
 // What the loop asks of its hands: one message there, one back. Both ends are the same executable,
@@ -18,14 +19,14 @@ namespace caisson {
 
 enum class JobKind : uint32_t {
   // inner hands
-  kLaunch,   // body: Launch. A container's process
+  kLaunch,   // body: Launch. A container's process. kRetain 1: and one more mount of its rootfs
   kExec,     // body: Exec. A process in a container
   kKill,     // kGroup
-  kNet,      // a network namespace
-  kDevices,  // a tmpfs for /dev
+  kKit,      // launch::Kit
   kSlot,     // kFolder, kLayer…: scratch folder with its overlay
   kGroup,    // kGroup: makes it
-  kTidy,     // descriptors to close; kGroup + kGroupFate; kFolder + kFolderFate
+  kTidy,     // descriptors to close; kGroup + kGroupFate; kFolder + kFolderFate. kRootfs: what was
+             // retained, comes back with the folder
   kRemove,   // kFolder
   kRotate,   // kFolder (the log's path), kCount: renames, opens the next
   kImport,   // kFolder (of the copy); source: starts a worker
@@ -46,7 +47,8 @@ enum class JobTag : uint16_t {
   kPath,
   kCount,
   kGroupFate,
-  kFolderFate
+  kFolderFate,
+  kRetain,
 };
 
 enum class Fate : uint64_t {
@@ -63,8 +65,6 @@ enum class Role : uint32_t {
   kStdout,
   kStderr,
   kRootfs,
-  kNet,
-  kDevices,
   kFolder,
   kInit,  // to a hand
   kPidfd,
@@ -72,7 +72,8 @@ enum class Role : uint32_t {
   kMountNamespace,
   kLog,
   kSource,  // from a hand (kSource: both)
-  kCount,
+  kKit,     // and as many as it has parts
+  kCount = kKit + launch::kParts,
 };
 
 struct Message {
@@ -91,6 +92,8 @@ struct Message {
   [[nodiscard]] std::string First(JobTag tag) const;  // "" when absent
   [[nodiscard]] std::vector<std::string> All(JobTag tag) const;
   [[nodiscard]] uint64_t Number(JobTag tag) const;
+  void PutKit(launch::Kit kit);
+  [[nodiscard]] launch::Kit TakeKit();
   [[nodiscard]] bool ok() const { return failure.step == Step::kNone; }
 };
 

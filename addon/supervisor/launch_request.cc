@@ -155,6 +155,9 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         if (NeedsSource(walk.payload())) ++request.sources;
         if (request.sources > kMaxMounts) walk.Refuse(E2BIG);
         break;
+      case Tag::kCapBounding:
+        request.bounding = walk.Number(~uint64_t{0});
+        break;
       case Tag::kWarmPool:
         request.warm = walk.Number(1) != 0;
         break;

@@ -17,7 +17,8 @@ struct LaunchRequest {
   std::string group;                // "": one of the supervisor's
   uint64_t timeout_ms = 0;          // 0: none
   uint64_t namespaces = 0;
-  std::string log_path;  // "": no log
+  uint64_t bounding = 0;  // capabilities
+  std::string log_path;   // "": no log
   uint64_t log_max_bytes = 0;
   uint32_t log_files = 1;
   uint32_t sources = 0;  // host paths to open first

@@ -16,18 +16,11 @@ constexpr uint64_t kPauseNs = 1'000'000'000;  // after something could not be ma
 
 }  // namespace
 
-UniqueFd Pools::TakeNet() {
-  if (nets_.ready.empty()) return {};
-  UniqueFd net = std::move(nets_.ready.front());
-  nets_.ready.pop_front();
-  return net;
-}
-
-UniqueFd Pools::TakeDevices() {
-  if (devices_.ready.empty()) return {};
-  UniqueFd devices = std::move(devices_.ready.front());
-  devices_.ready.pop_front();
-  return devices;
+launch::Kit Pools::TakeKit() {
+  if (kits_.empty()) return {};
+  launch::Kit kit = std::move(kits_.front());
+  kits_.pop_front();
+  return kit;
 }
 
 std::string Pools::FreshFolder() {
@@ -44,7 +37,7 @@ Pools::Slot Pools::TakeSlot(const std::vector<std::string>& layers) {
     list.ready.pop_front();
     return slot;
   }
-  return {FreshFolder(), {}};
+  return {FreshFolder(), {}, 0};
 }
 
 std::string Pools::TakeGroup(bool* ready) {
@@ -57,8 +50,27 @@ std::string Pools::TakeGroup(bool* ready) {
   return group;
 }
 
-void Pools::ReturnFolder(std::string folder) {
-  if (folders_.size() < kMost) folders_.push_back(std::move(folder));
+Pools::List* Pools::FindList(uint32_t id) {
+  for (List& list : lists_) {
+    if (list.id == id) return &list;
+  }
+  return nullptr;
+}
+
+void Pools::ExpectSlot(uint32_t id) {
+  if (List* list = FindList(id)) ++list->returning;
+}
+
+void Pools::ReturnSlot(Slot slot) {
+  List* list = FindList(slot.list);
+  if (list != nullptr && list->returning > 0) --list->returning;
+  if (slot.folder.empty() || closed_) return;
+  if (slot.rootfs) {
+    if (list == nullptr || list->ready.size() >= kMost) return DropSlot(std::move(slot));
+    list->ready.push_back(std::move(slot));
+  } else if (folders_.size() < kMost) {
+    folders_.push_back(std::move(slot.folder));
+  }
 }
 
 void Pools::ReturnGroup(std::string group) {
@@ -98,6 +110,7 @@ void Pools::Warm(const std::vector<std::string>& layers) {
     return;
   }
   lists_.emplace_front();
+  lists_.front().id = next_list_++;
   lists_.front().layers = layers;
   while (lists_.size() > kMostLists) {
     for (Slot& slot : lists_.back().ready) DropSlot(std::move(slot));
@@ -130,26 +143,26 @@ void Pools::DropSlot(Slot slot) {
   jobs_.Submit(std::move(job));
 }
 
-void Pools::FillKind(Kind* kind, JobKind what, Role role, size_t target) {
-  if (MonotonicNs() < kind->paused_until_ns) return;
-  while (kind->ready.size() + kind->coming < target) {
-    ++kind->coming;
+void Pools::FillKits(size_t target) {
+  if (MonotonicNs() < kits_paused_until_ns_) return;
+  while (kits_.size() + kits_coming_ < target) {
+    ++kits_coming_;
     Job job;
     job.urgency = Urgency::kPrepare;
-    job.prepare = [this, kind, what](Message& message) {
-      message.kind = what;
+    job.prepare = [this](Message& message) {
+      message.kind = JobKind::kKit;
       if (!closed_) return true;
-      --kind->coming;
+      --kits_coming_;
       return false;
     };
-    job.done = [this, kind, role](Message reply) {
-      --kind->coming;
-      if (!reply.ok() || !reply.fd(role)) {
+    job.done = [this](Message reply) {
+      --kits_coming_;
+      if (!reply.ok()) {
         Debug("not prepared: step %d errno %d", static_cast<int>(reply.failure.step),
               reply.failure.error);
-        kind->paused_until_ns = MonotonicNs() + kPauseNs;
+        kits_paused_until_ns_ = MonotonicNs() + kPauseNs;
       } else if (!closed_) {
-        kind->ready.push_back(std::move(reply.fd(role)));
+        kits_.push_back(reply.TakeKit());
       }
     };
     jobs_.Submit(std::move(job));
@@ -158,7 +171,7 @@ void Pools::FillKind(Kind* kind, JobKind what, Role role, size_t target) {
 
 void Pools::FillList(List* list, size_t target) {
   if (MonotonicNs() < list->paused_until_ns) return;
-  while (list->ready.size() + list->coming < target) {
+  while (list->ready.size() + list->coming + list->returning < target) {
     ++list->coming;
     auto folder = std::make_shared<std::string>(FreshFolder());
     Job job;
@@ -168,7 +181,7 @@ void Pools::FillList(List* list, size_t target) {
       const bool wanted =
           std::ranges::any_of(lists_, [&](const List& one) { return one.layers == layers; });
       if (closed_ || !wanted) {
-        ReturnFolder(std::move(*folder));
+        ReturnSlot({std::move(*folder), {}, 0});
         return false;
       }
       message.kind = JobKind::kSlot;
@@ -177,7 +190,7 @@ void Pools::FillList(List* list, size_t target) {
       return true;
     };
     job.done = [this, layers = list->layers, folder](Message reply) {
-      Slot slot{*folder, std::move(reply.fd(Role::kRootfs))};
+      Slot slot{*folder, std::move(reply.fd(Role::kRootfs)), 0};
       const auto found =
           std::ranges::find_if(lists_, [&](const List& one) { return one.layers == layers; });
       if (found == lists_.end() || closed_) return DropSlot(std::move(slot));
@@ -188,6 +201,7 @@ void Pools::FillList(List* list, size_t target) {
         found->paused_until_ns = MonotonicNs() + kPauseNs;
         return DropSlot(std::move(slot));
       }
+      slot.list = found->id;
       found->ready.push_back(std::move(slot));
     };
     jobs_.Submit(std::move(job));
@@ -197,8 +211,7 @@ void Pools::FillList(List* list, size_t target) {
 void Pools::Refill() {
   if (closed_) return;
   const size_t target = Target();
-  FillKind(&nets_, JobKind::kNet, Role::kNet, target);
-  FillKind(&devices_, JobKind::kDevices, Role::kDevices, target);
+  FillKits(target);
   for (List& list : lists_) {
     // Only what is in use now is kept at the full number.
     FillList(&list, &list == &lists_.front() ? target : kLeast);
@@ -207,8 +220,7 @@ void Pools::Refill() {
 
 void Pools::Close() {
   closed_ = true;
-  nets_.ready.clear();
-  devices_.ready.clear();
+  kits_.clear();
   lists_.clear();
   groups_.clear();
   folders_.clear();

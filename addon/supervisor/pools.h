@@ -21,17 +21,20 @@ class Pools {
 
   struct Slot {
     std::string folder;
-    UniqueFd rootfs;  // its overlay; absent: to be made by the start
+    UniqueFd rootfs;    // its overlay; absent: to be made by the start
+    uint32_t list = 0;  // where it belongs; 0: nowhere
   };
 
-  // For one start. Nothing prepared is nothing: an invalid descriptor, a name to make.
-  [[nodiscard]] UniqueFd TakeNet();
-  [[nodiscard]] UniqueFd TakeDevices();
+  // For one start. Nothing prepared is nothing: invalid descriptors, a name to make.
+  [[nodiscard]] launch::Kit TakeKit();
   [[nodiscard]] Slot TakeSlot(const std::vector<std::string>& layers);
   // `ready`: the group exists.
   [[nodiscard]] std::string TakeGroup(bool* ready);
-  // After the end. A folder comes back when nothing is left of what was in it.
-  void ReturnFolder(std::string folder);
+  // A container on a slot has ended: it is likely to come back in a moment.
+  void ExpectSlot(uint32_t list);
+  // After the end: a folder, with its overlay where it has one, when the container left nothing in
+  // it; an empty name when it is gone.
+  void ReturnSlot(Slot slot);
   void ReturnGroup(std::string group);
   // True when there is a place for one more recycled group.
   [[nodiscard]] bool wants_groups() const { return groups_.size() < kMostGroups; }
@@ -52,19 +55,17 @@ class Pools {
   static constexpr size_t kMostLists = 4;
 
   struct List {
+    uint32_t id = 0;
     std::vector<std::string> layers;
     std::deque<Slot> ready;
-    size_t coming = 0;
-    uint64_t paused_until_ns = 0;
-  };
-  struct Kind {
-    std::deque<UniqueFd> ready;
-    size_t coming = 0;
+    size_t coming = 0;     // being made
+    size_t returning = 0;  // being looked at
     uint64_t paused_until_ns = 0;
   };
 
   [[nodiscard]] size_t Target();
-  void FillKind(Kind* kind, JobKind job, Role role, size_t target);
+  [[nodiscard]] List* FindList(uint32_t id);
+  void FillKits(size_t target);
   void FillList(List* list, size_t target);
   void DropSlot(Slot slot);
   [[nodiscard]] std::string FreshFolder();
@@ -74,13 +75,15 @@ class Pools {
   std::string scratch_;
   bool with_groups_;
   bool closed_ = false;
-  Kind nets_;
-  Kind devices_;
+  std::deque<launch::Kit> kits_;
+  size_t kits_coming_ = 0;
+  uint64_t kits_paused_until_ns_ = 0;
   std::list<List> lists_;  // most recently used first
   std::vector<std::string> groups_;
   std::vector<std::string> folders_;
   uint32_t next_folder_ = 0;
   uint32_t next_group_ = 0;
+  uint32_t next_list_ = 1;
   size_t peak_ = 1;
   uint64_t peak_ns_ = 0;
 };

@@ -51,6 +51,8 @@ struct Task {
   UniqueFd pidfd;
   UniqueFd report;
   UniqueFd mount_namespace;
+  UniqueFd rootfs;    // one more mount of its overlay, for the next container
+  uint32_t list = 0;  // of Pools, that the overlay came from
   Loop::Token pidfd_token = 0;
   Loop::Token report_token = 0;
   Loop::Timer timeout = {};
@@ -75,6 +77,7 @@ struct Task {
     uint64_t log_max_bytes = 0;
     uint32_t log_files = 1;
     uint64_t namespaces = 0;
+    uint64_t bounding = 0;
   };
   std::unique_ptr<Start> start;
 };

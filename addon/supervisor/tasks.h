@@ -65,6 +65,8 @@ class Tasks {
   // What a task leaves behind.
   struct Remains {
     UniqueFd mount_namespace;
+    UniqueFd rootfs;
+    uint32_t list = 0;
     std::string group;
     std::string folder;
     Fate group_fate = Fate::kRemove;

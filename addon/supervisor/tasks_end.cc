@@ -239,6 +239,11 @@ void Tasks::PutAway(std::unique_ptr<Task> task) {
   }
   auto remains = std::make_shared<Remains>();
   remains->mount_namespace = std::move(task->mount_namespace);
+  if (task->rootfs) {
+    remains->rootfs = std::move(task->rootfs);
+    remains->list = task->list;
+    pools_.ExpectSlot(task->list);
+  }
   remains->group = std::move(task->group);
   remains->folder = std::move(task->folder);
   remains->group_fate = group_fate;
@@ -253,6 +258,7 @@ void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
   job.prepare = [remains](Message& message) {
     message.kind = JobKind::kTidy;
     message.fd(Role::kMountNamespace) = std::move(remains->mount_namespace);
+    message.fd(Role::kRootfs) = std::move(remains->rootfs);
     message.fields.String(JobTag::kGroup, remains->group)
         .U64(JobTag::kGroupFate, static_cast<uint64_t>(remains->group_fate))
         .String(JobTag::kFolder, remains->folder)
@@ -260,20 +266,22 @@ void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
     return true;
   };
   job.done = [this, remains](Message reply) {
-    if (reply.failure.step == Step::kHandLost) {
+    if (reply.failure.step == Step::kHandLost && ++remains->attempts < kTidyAttempts) {
       // Half done: once more, and nothing of it is used again.
-      if (++remains->attempts >= kTidyAttempts) return;  // The end of the runtime removes it.
       if (remains->group_fate == Fate::kRecycle) remains->group_fate = Fate::kRemove;
       if (remains->folder_fate == Fate::kRecycle) remains->folder_fate = Fate::kRemove;
       return SubmitTidy(remains);
     }
     if (!reply.ok()) {
+      // The end of the runtime removes it.
       Debug("tidy of %s %s: step %d errno %d", remains->group.c_str(), remains->folder.c_str(),
             static_cast<int>(reply.failure.step), reply.failure.error);
-      return;
     }
     if ((reply.recycled & kRecycledGroup) != 0) pools_.ReturnGroup(std::move(remains->group));
-    if (remains->folder_fate != Fate::kLeave) pools_.ReturnFolder(std::move(remains->folder));
+    if (remains->folder_fate == Fate::kLeave) return;
+    Pools::Slot slot{{}, std::move(reply.fd(Role::kRootfs)), remains->list};
+    if (reply.ok()) slot.folder = std::move(remains->folder);
+    pools_.ReturnSlot(std::move(slot));
   };
   jobs_.Submit(std::move(job));
 }

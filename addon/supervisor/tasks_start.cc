@@ -1,5 +1,6 @@
 // zone: native
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 
 #include "supervisor/debug.h"
@@ -39,6 +40,7 @@ void Tasks::Launch(Request request) {
   start.body = std::move(request.body);
   start.layers = std::move(read->layers);
   start.namespaces = read->namespaces;
+  start.bounding = read->bounding;
   start.log_path = std::move(read->log_path);
   start.log_max_bytes = read->log_max_bytes;
   start.log_files = read->log_files;
@@ -172,11 +174,15 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
   message.kind = JobKind::kLaunch;
   PutStdio(start, message);
   message.more = std::move(start.sources);
-  if ((start.namespaces & CLONE_NEWNET) != 0) message.fd(Role::kNet) = pools_.TakeNet();
-  message.fd(Role::kDevices) = pools_.TakeDevices();
+  message.PutKit(pools_.TakeKit());
   if (task->own_folder) {
     Pools::Slot slot = pools_.TakeSlot(start.layers);
     task->folder = std::move(slot.folder);
+    task->list = slot.list;
+    // Who may mount could have changed the file system itself, of which its next container must not
+    // know.
+    const bool may_mount = (start.bounding >> CAP_SYS_ADMIN & 1) != 0;
+    if (slot.rootfs && !may_mount) message.fields.U64(JobTag::kRetain, 1);
     message.fd(Role::kRootfs) = std::move(slot.rootfs);
   }
   if (task->own_group) task->group = pools_.TakeGroup(&task->group_ready);
@@ -221,6 +227,7 @@ void Tasks::OnCloned(uint32_t id, Message reply) {
   task->pidfd = std::move(reply.fd(Role::kPidfd));
   task->report = std::move(reply.fd(Role::kReport));
   task->mount_namespace = std::move(reply.fd(Role::kMountNamespace));
+  task->rootfs = std::move(reply.fd(Role::kRootfs));
   if (task->log) task->log->Begin(std::move(reply.fd(Role::kLog)));
   (void)fcntl(task->report.get(), F_SETFL, O_NONBLOCK);  // Only ever read when there is something.
   task->pidfd_token =

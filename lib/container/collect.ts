@@ -80,6 +80,7 @@ function finish(collected: Collected, { collect, context }: CollectJob): ExecRes
 function toResult(collected: Collected, encoding: Encoding): ExecResult<Encoding> {
   const { stdout, stderr, truncated } = collected;
   const decode = (bytes: Uint8Array): Buffer | string => {
+    if (bytes.length === 0 && encoding === 'utf8') return '';
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     return encoding === 'buffer' ? buffer : buffer.toString('utf8');
   };

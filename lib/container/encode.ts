@@ -179,6 +179,19 @@ const KINDS: Readonly<Record<string, MountKind>> = {
   overlay: MountKind.overlay,
 };
 
+/**
+ * What the supervisor has prepared: said without options. With other options than these they are made
+ * anew, as asked.
+ */
+const READY: Readonly<Record<string, { kind: MountKind; options: ReadonlySet<string> }>> = {
+  '/dev': { kind: MountKind.dev, options: new Set(['mode=755', 'size=65536k']) },
+  '/dev/shm': { kind: MountKind.shm, options: new Set(['mode=1777', 'size=65536k']) },
+  '/dev/pts': {
+    kind: MountKind.devpts,
+    options: new Set(['newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
+  },
+};
+
 /** MOUNT_ATTR_* of mount_setattr(2). */
 const ATTRIBUTES: Readonly<Record<string, number>> = {
   ro: 0x1,
@@ -200,26 +213,34 @@ function encodeMounts(fields: FieldWriter, mounts: readonly OciMount[]): void {
 }
 
 function encodeMount(fields: FieldWriter, mount: OciMount): void {
-  const { destination, type, source, options } = mount;
-  const dev = type === 'tmpfs' && destination === '/dev';
-  const kind = dev ? MountKind.dev : (KINDS[type] ?? MountKind.bind);
+  const { destination, source, options } = mount;
+  const kind = kindOf(mount);
   fields.u64(Tag.mountKind, kind).string(Tag.mountTarget, destination);
   if (kind === MountKind.bind || kind === MountKind.overlay) fields.string(Tag.mountSource, source);
 
+  const ready = READY[destination];
+  const data: string[] = [];
   let attributes = 0;
   for (const option of options) {
     const attribute = ATTRIBUTES[option];
     if (attribute !== undefined) attributes |= attribute;
     else if (option.startsWith('scratch=')) fields.string(Tag.mountScratch, option.slice(8));
-    else if (dev && PREPARED_DEV.has(option)) continue;
-    else if (!BIND_WORDS.has(option)) fields.string(Tag.mountData, option);
+    else if (!BIND_WORDS.has(option)) data.push(option);
   }
+  const asReady = kind === ready?.kind && data.every((option) => ready.options.has(option));
+  if (!asReady) fields.strings(Tag.mountData, data);
   if (attributes !== 0) fields.u64(Tag.mountAttr, attributes);
   if (options.includes('rro')) fields.u64(Tag.mountAttrRecursive, 1);
 }
 
-/** What the supervisor's prepared /dev is anyway: without data it is used, with data one is made. */
-const PREPARED_DEV: ReadonlySet<string> = new Set(['mode=755', 'size=65536k']);
+/** A tmpfs on /dev gets its nodes, whoever asks for it. */
+function kindOf({ destination, type, options }: OciMount): MountKind {
+  if (type === 'tmpfs' && destination === '/dev') return MountKind.dev;
+  // One that is asked for without a size has the kernel's: half of the memory.
+  const sized = options.some((option) => option.startsWith('size='));
+  if (type === 'tmpfs' && destination === '/dev/shm' && sized) return MountKind.shm;
+  return KINDS[type] ?? MountKind.bind;
+}
 
 /** Said for the reader of the plan: they are what a bind is anyway. */
 const BIND_WORDS: ReadonlySet<string> = new Set(['bind', 'rbind', 'private', 'rprivate']);

@@ -141,6 +141,7 @@ export const MountKind = {
   mqueue: 7,
   cgroup: 8,
   overlay: 9,
+  shm: 10,
 } as const;
 export type MountKind = (typeof MountKind)[keyof typeof MountKind];
 

@@ -46,6 +46,30 @@ describe('what a container is', () => {
     expect((await sh('ls /root /tmp')).stdout).not.toMatch(/^[xy]$/m);
   });
 
+  test('the next one sees nothing of it, whatever it did to its root', async () => {
+    const look = [
+      'stat -c "%a %u %g %h" /',
+      '[ "$(stat -c %Y /)" = "$(stat -c %Z /)" ] || echo times',
+      'ls -A /; ls -l / | cut -c1-10 | sort; ls /dev /dev/shm /tmp',
+    ].join('; ');
+    const first = (await sh(look)).stdout;
+    const deeds = [
+      'touch /x && rm /x',
+      'mkdir -m 700 /y && rmdir /y',
+      'chmod 700 /',
+      'chown 0:0 /',
+      'touch -d 2001-01-01 /',
+      'echo x > /tmp/x; echo x > /dev/shm/x; echo x > /dev/x',
+      'rm -rf /tmp',
+      'true',
+    ];
+    for (const deed of deeds) {
+      await sh(deed);
+      // More than one: slots are used in turn.
+      for (let i = 0; i < 3; i += 1) expect((await sh(look)).stdout, deed).toBe(first);
+    }
+  });
+
   test("networks: 'host' is this machine's, for root", async () => {
     if (rootless) {
       const refused = await rejection(sh('true', { networks: 'host' }));

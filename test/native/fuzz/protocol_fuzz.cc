@@ -96,10 +96,8 @@ class StubHands final : public Jobs {
         Event(reply, Role::kLog);
         return;
       }
-      case JobKind::kNet:
-        return Event(reply, Role::kNet);
-      case JobKind::kDevices:
-        return Event(reply, Role::kDevices);
+      case JobKind::kKit:
+        return Event(reply, Role::kKit);
       case JobKind::kSlot:
         return Event(reply, Role::kRootfs);
       case JobKind::kOpenFolder:

@@ -104,7 +104,7 @@ void SetsWhatTheProcessIsTold() {
 }
 
 void PlacesFiles() {
-  Shell("ln -s ../run/systemd/resolv.conf " + box->LayerPath("/etc/resolv.conf"));
+  Shell("ln -sf ../run/systemd/resolv.conf " + box->LayerPath("/etc/resolv.conf"));
   const auto files = [](FieldWriter& body) {
     for (const char* path : {"/etc/hosts", "/etc/resolv.conf", "/new/deep/file"}) {
       FieldWriter file;
@@ -204,7 +204,7 @@ void RefusesBadUsersAndFolders() {
 void RefusesLinksForKernelFolders() {
   for (const char* name : {"proc", "sys", "dev"}) {
     const std::string path = box->LayerPath(std::string("/") + name);
-    Shell("rmdir " + path + " && ln -s /tmp " + path);
+    Shell("rmdir " + path + " && ln -sf /tmp " + path);
     const std::string failure = FailureOf(box->Body({"true"}));
     Shell("rm " + path);
     // A missing one is made.
@@ -220,7 +220,7 @@ void RefusesLinksForKernelFolders() {
 
 void KeepsToThePlanOfItsOwn() {
   // A link in the image that leads out is its own root's.
-  Shell("ln -s /../../../../../tmp/outside " + box->LayerPath("/etc/out"));
+  Shell("ln -sf /../../../../../tmp/outside " + box->LayerPath("/etc/out"));
   const auto file = [](FieldWriter& body) {
     FieldWriter item;
     item.String(Tag::kFilePath, "/etc/out").String(Tag::kFileContent, "inside\n");
@@ -258,6 +258,56 @@ void TakesManyLayers() {
   }
 }
 
+void IsTheSameWithAKit() {
+  const std::string look =
+      "cut -d' ' -f5- /proc/self/mountinfo | sort | grep -v '^/ '; ls -lR /dev | grep -v tty; "
+      "stat -c '%a %u %g' /dev /dev/shm /dev/pts /dev/mqueue /sys; hostname; "
+      "cat /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/queues_max /proc/sys/kernel/domainname";
+  const auto without_times = [](std::string text) {
+    // "Nov 24 10:00" of ls -l
+    size_t at = 0;
+    while ((at = text.find(':', at)) != std::string::npos) {
+      for (const size_t i : {at - 2, at - 1, at + 1, at + 2}) {
+        if (i < text.size() && text[i] >= '0' && text[i] <= '9') text[i] = '#';
+      }
+      ++at;
+    }
+    return text;
+  };
+  const std::string plain = without_times(box->Print(look));
+  box->with_kit = true;
+  CHECK_EQ(without_times(box->Print(look)), plain);
+  box->with_kit = false;
+}
+
+// A mount with options of its own is made as asked, and what shows a namespace that the container
+// shares with the host is not that of the kit.
+void UsesOfAKitWhatThePlanAllows() {
+  box->with_kit = true;
+  FieldWriter shm = Mount(MountKind::kShm, "/shm", kNoDevices);
+  shm.String(Tag::kMountData, "size=4096");
+  CHECK_EQ(box->Print("mkdir -p /shm; stat -f -c '%b %S' /shm",
+                      [&](FieldWriter& body) { body.Group(Tag::kMount, shm); }),
+           "1 4096\n");
+  if (!box->host.rootless) {
+    char host_uts[64] = {};
+    CHECK(readlink("/proc/self/ns/uts", host_uts, sizeof host_uts - 1) > 0);
+    constexpr uint64_t kWithoutUts =
+        CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWNET;
+    FieldWriter body;
+    body.String(Tag::kLayer, "layers/base").U64(Tag::kNamespaces, kWithoutUts);
+    body.Group(Tag::kMount, Mount(MountKind::kProc, "/proc"));
+    body.Group(Tag::kMount, Mount(MountKind::kDev, "/dev"));
+    for (const char* arg : {"readlink", "/proc/self/ns/uts"}) body.String(Tag::kArg, arg);
+    body.String(Tag::kEnv, "PATH=/bin");
+    body.U64(Tag::kStdout, static_cast<uint64_t>(StdioKind::kDescriptor));
+    const Outcome outcome = box->Launch(body);
+    if (outcome.failure) CHECK_EQ(Describe(*outcome.failure), "");
+    CHECK_EQ(outcome.out, std::string(host_uts) + "\n");
+  }
+  box->with_kit = false;
+}
+
 void RunsNothingWithoutLayers() {
   FieldWriter body;
   body.String(Tag::kLayer, "layers/absent").String(Tag::kArg, "true");
@@ -289,7 +339,7 @@ void LoadsAFilter() {
 // Somebody on the host swaps a folder of a shared volume for a link while containers with a mount
 // below it start. Whatever they meet, nothing appears where the link points to on the host.
 void ResistsARacer() {
-  Shell("mkdir -p /tmp/race/a /tmp/canary && ln -s ../../../../tmp/canary /tmp/race/b");
+  Shell("mkdir -p /tmp/race/a /tmp/canary && ln -sf ../../../../tmp/canary /tmp/race/b");
   const pid_t racer = fork();
   CHECK_OK(racer);
   if (racer == 0) {
@@ -312,19 +362,25 @@ void ResistsARacer() {
 
 void All(Sandbox& sandbox) {
   box = &sandbox;
-  RUN(RunsInItsOwnNamespaces);
-  RUN(GivesDevices);
-  RUN(LeavesNothingOfTheHost);
-  RUN(DropsPrivileges);
-  RUN(SetsWhatTheProcessIsTold);
-  RUN(PlacesFiles);
-  RUN(MasksAndProtects);
-  RUN(MountsReadOnlyRoot);
-  RUN(MountsBindsAndTmpfs);
-  RUN(SaysWhichExecutableFailed);
-  RUN(RefusesBadUsersAndFolders);
-  RUN(RefusesLinksForKernelFolders);
-  RUN(KeepsToThePlanOfItsOwn);
+  for (const bool with_kit : {false, true}) {
+    sandbox.with_kit = with_kit;
+    RUN(RunsInItsOwnNamespaces);
+    RUN(GivesDevices);
+    RUN(LeavesNothingOfTheHost);
+    RUN(DropsPrivileges);
+    RUN(SetsWhatTheProcessIsTold);
+    RUN(PlacesFiles);
+    RUN(MasksAndProtects);
+    RUN(MountsReadOnlyRoot);
+    RUN(MountsBindsAndTmpfs);
+    RUN(SaysWhichExecutableFailed);
+    RUN(RefusesBadUsersAndFolders);
+    RUN(RefusesLinksForKernelFolders);
+    RUN(KeepsToThePlanOfItsOwn);
+  }
+  sandbox.with_kit = false;
+  RUN(IsTheSameWithAKit);
+  RUN(UsesOfAKitWhatThePlanAllows);
   RUN(TellsOfSignalsAndCodes);
   RUN(WaitsAtTheGate);
   RUN(LoadsAFilter);

@@ -94,6 +94,7 @@ class Sandbox {
   explicit Sandbox(bool rootless);
 
   launch::Host host;
+  bool with_kit = false;  // the next launches have all that can be prepared
   bool gated = false;     // what Prepared::gated of the next launches is
   bool open_gate = true;  // or close it
 
@@ -183,7 +184,7 @@ inline FieldWriter Sandbox::Body(const std::vector<std::string>& argv) const {
   body.Group(Tag::kMount,
              Mount(MountKind::kDevpts, "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
   body.Group(Tag::kMount, Mount(MountKind::kSysfs, "/sys", kSafe | MOUNT_ATTR_RDONLY));
-  body.Group(Tag::kMount, Mount(MountKind::kTmpfs, "/dev/shm", kSafe));
+  body.Group(Tag::kMount, Mount(MountKind::kShm, "/dev/shm", kSafe));
   body.Group(Tag::kMount, Mount(MountKind::kMqueue, "/dev/mqueue", kSafe));
   for (const auto& arg : argv) body.String(Tag::kArg, arg);
   body.String(Tag::kEnv, "PATH=/usr/bin:/bin");
@@ -259,6 +260,12 @@ inline Outcome Sandbox::LaunchBytes(
   launch::Prepared prepared;
   prepared.folder = NewScratch();
   prepared.gated = gated;
+  if (with_kit) {
+    auto kit = launch::MakeKit(host);
+    if (!kit) CHECK_EQ(Describe(kit.error()), "");
+    for (const UniqueFd& part : kit->parts) CHECK(part.valid());
+    prepared.kit = std::move(*kit);
+  }
   int out[2];
   int err[2];
   CHECK_OK(pipe2(out, O_CLOEXEC));
