@@ -18,6 +18,9 @@ const NEWER_KERNEL =
 const OTHER_STORE =
   'Give Runtime.open() a `root` on a local ext4, xfs (ftype=1), btrfs or tmpfs file system; inside another container, on a volume.';
 
+const DELEGATED_SCOPE =
+  'start the program in a delegated scope, on cgroup v2: systemd-run --user --scope -p Delegate=yes …';
+
 /** The AppArmor profile that lets exactly this file make user namespaces. */
 const appArmorProfile = ({ supervisor }: RemedyContext): string =>
   [
@@ -70,7 +73,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
     'Give `root` or `runDir` a file system that is not mounted noexec and knows O_TMPFILE (ext4, xfs, btrfs, tmpfs).',
   quota: keep('kernel.keys.maxkeys=2000'),
   'kernel-command-line':
-    'Add cgroup_enable=memory (and for v1 swapaccount=1) to the kernel command line, on a Raspberry Pi in /boot/firmware/cmdline.txt.',
+    'Only needed for the limits of a later version: add cgroup_enable=memory (and for v1 swapaccount=1) to the kernel command line, on a Raspberry Pi in /boot/firmware/cmdline.txt.',
 
   // The kernel.
   'old-kernel': NEWER_KERNEL,
@@ -79,7 +82,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'kernel-config':
     'Run a kernel of a distribution, or build this one with the named part (docs/host.md lists them).',
   'nft/kernel-config':
-    'sudo modprobe nf_tables; without it there are no networks but `none` and `host`.',
+    'For networks with addresses of their own, with a later version: sudo modprobe nf_tables.',
   'no-overlay':
     'sudo modprobe overlay, and the line "overlay" in /etc/modules-load.d/caisson.conf to keep it.',
   'overlay-in-user-namespace':
@@ -120,17 +123,23 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'read-only-cgroups':
     'Give the outer container its own writable cgroups: docker run --privileged --cgroupns=private, or -v /sys/fs/cgroup:/sys/fs/cgroup:rw.',
   'not-delegated':
-    'For limits, start the program in a delegated scope: systemd-run --user --scope -p Delegate=yes …; ' +
-    'systemd delegates only memory and pids unless /etc/systemd/system/user@.service.d/delegate.conf says [Service] Delegate=cpu cpuset io memory pids. ' +
-    'It takes cgroup v2.',
+    'Nothing has to be done: containers run without, and a subreaper finds the processes of an exec. ' +
+    `For groups, ${DELEGATED_SCOPE}.`,
+  'cgroup-controllers/not-delegated':
+    `Nothing has to be done: limits come with a later version. For them, ${DELEGATED_SCOPE}; ` +
+    'systemd delegates only memory and pids unless /etc/systemd/system/user@.service.d/delegate.conf says [Service] Delegate=cpu cpuset io memory pids.',
   'cgroup-limit':
     'Remove old groups, or raise cgroup.max.descendants and cgroup.max.depth of the groups above.',
 
   // Programs.
-  'no-newuidmap': 'For more than one id in containers: sudo apt-get install uidmap.',
-  'no-sub-ids': 'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"',
-  'no-pasta': 'For networks: sudo apt-get install passt (or slirp4netns).',
-  'no-tun': 'sudo modprobe tun; in a container, --device /dev/net/tun.',
+  'no-newuidmap':
+    'For more than one id in containers, with a later version: sudo apt-get install uidmap.',
+  'no-sub-ids':
+    'For more than one id in containers, with a later version: ' +
+    'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"',
+  'no-pasta': 'For networks, with a later version: sudo apt-get install passt (or slirp4netns).',
+  'no-tun':
+    'For networks, with a later version: sudo modprobe tun; in a container, --device /dev/net/tun.',
 
   // The check itself.
   'native-missing':
