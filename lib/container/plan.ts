@@ -1,4 +1,4 @@
-import { invalid, notYet } from '../errors/arguments.js';
+import { checkAbsolutePath, invalid, notYet } from '../errors/arguments.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
 import {
   capabilitySet,
@@ -84,7 +84,7 @@ export function planContainer(
         user: ociUser(user),
         args,
         env,
-        cwd: process.cwd ?? (image.config.WorkingDir || '/'),
+        cwd: process.cwd ?? imageFolder(image),
         capabilities: capabilitySet(security.capabilities),
         rlimits: planRlimits(security, host),
         noNewPrivileges: security.noNewPrivileges,
@@ -149,6 +149,12 @@ function imageUser({ config }: ResolvedImage): string {
   return config.User === undefined || config.User === ''
     ? '0'
     : parseUser(config.User, "the image's User");
+}
+
+/** Docker's rule: one that is relative, as images have it that others made, is taken from the root. */
+function imageFolder({ config: { WorkingDir = '' } }: ResolvedImage): string {
+  const path = WorkingDir.startsWith('/') ? WorkingDir : `/${WorkingDir}`;
+  return checkAbsolutePath(path, "the image's WorkingDir");
 }
 
 function ociUser(user: string): OciProcess['user'] {

@@ -1,4 +1,5 @@
 import {
+  checkAbsolutePath,
   checkArray,
   checkBag,
   checkName,
@@ -21,7 +22,7 @@ export interface ImageConfig {
   readonly Cmd?: readonly string[];
   /** Kept, and of no effect in this version. */
   readonly Volumes?: Readonly<Record<string, Readonly<Record<string, never>>>>;
-  /** Absolute; made if it is missing. */
+  /** Absolute, or empty for `/`; made if it is missing. */
   readonly WorkingDir?: string;
   readonly Labels?: Readonly<Record<string, string>>;
   /** What `stop` sends first: a name (`SIGINT`) or number. */
@@ -41,6 +42,8 @@ export function parseImageConfig(value: unknown, option = 'config'): ImageConfig
   for (const key of STRINGS) {
     if (bag[key] !== undefined) config[key] = checkString(bag[key], `${option}.${key}`);
   }
+  const { WorkingDir } = config as ImageConfig;
+  if (WorkingDir) checkAbsolutePath(WorkingDir, `${option}.WorkingDir`);
   for (const key of LISTS) {
     if (bag[key] !== undefined) config[key] = strings(bag[key], `${option}.${key}`);
   }

@@ -76,8 +76,8 @@ export class Image {
    *
    * @param dir - A folder; relative to the working folder. A stream is not in this version.
    * @param config - What containers of it run by default. Default: nothing, as root in `/`.
-   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when there is no such folder, or the store lies in it;
-   * `ERR_IMPORT_FAILED` with the path it failed at; `ERR_STORE_FULL`
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when there is no such folder, or the store lies in it, or
+   * `config` is not one; `ERR_IMPORT_FAILED` with the path it failed at; `ERR_STORE_FULL`
    */
   static async fromRootfs(
     dir: string | Readable,

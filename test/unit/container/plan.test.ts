@@ -86,6 +86,17 @@ describe('environment', () => {
   });
 });
 
+test.each<[string | undefined, ImageConfig, string]>([
+  [undefined, {}, '/'],
+  [undefined, { WorkingDir: '' }, '/'],
+  [undefined, { WorkingDir: '/app/' }, '/app'],
+  [undefined, { WorkingDir: 'app' }, '/app'],
+  [undefined, { WorkingDir: '../a/./b' }, '/a/b'],
+  ['/asked', { WorkingDir: 'app' }, '/asked'],
+])('folder %s of an image with %j', (cwd, config, expected) => {
+  expect(plan({ options: { cwd }, config }).oci.process.cwd).toBe(expected);
+});
+
 describe('what execve would refuse is refused here, with its limit', () => {
   const many = Object.fromEntries(
     Array.from({ length: 100 }, (_, i) => [`A${i}`, 'x'.repeat(100_000)]),

@@ -59,6 +59,7 @@ describe('parseImageConfig', () => {
       Cmd: ['sh'],
       Labels: { a: 'b' },
       ExposedPorts: { '80/tcp': {} },
+      WorkingDir: '/app/',
     };
     const config = parseImageConfig(asked);
     expect(config).toEqual(asked);
@@ -72,11 +73,18 @@ describe('parseImageConfig', () => {
     [{ Env: { A: 'b' } }, 'config.Env'],
     [{ Cmd: 'sh' }, 'config.Cmd'],
     [{ User: 0 }, 'config.User'],
+    [{ WorkingDir: 'app' }, 'config.WorkingDir'],
+    [{ WorkingDir: './app' }, 'config.WorkingDir'],
+    [{ WorkingDir: `/${'x'.repeat(4095)}` }, 'config.WorkingDir'],
     [{ env: [] }, 'config.env'],
     [{ Labels: { a: 1 } }, 'config.Labels.a'],
     [[], 'config'],
   ])('%j', (config, option) => {
     expect(refusal(() => parseImageConfig(config))).toBe(option);
+  });
+
+  test('an empty WorkingDir is none', () => {
+    expect(parseImageConfig({ WorkingDir: '' })).toEqual({ WorkingDir: '' });
   });
 
   test('the text of a variable is not repeated', () => {
