@@ -21,8 +21,8 @@ export async function spawnIn(
   const run = runningIn(core, 'spawn in');
   const asked = askedOf(core, request);
   const { parts } = core;
-  const { supervisor, binding } = parts;
-  const pipes = openPipes(binding, request.stdin);
+  const { supervisor } = parts;
+  const pipes = openPipes(parts, request.stdin);
   const stdin = pipes.stdin === null ? StdioKind.null : StdioKind.descriptor;
   const body = encodeExec(run.target, core.plan, asked, {
     stdio: [stdin, StdioKind.descriptor, StdioKind.descriptor],
