@@ -110,7 +110,7 @@ function recordOf(
     image: image.id,
     imageReference: typeof request.image === 'string' ? request.image : image.id,
     layers: image.layers,
-    labels: request.labels,
+    labels: { ...parts.labels, ...request.labels },
     createdAt: new Date().toISOString(),
     keeper: { runtimeId: parts.id, folder: `${parts.runDir}/${parts.id}` },
     options: printable(request),

@@ -1,6 +1,7 @@
 import {
   checkBag,
   checkBoolean,
+  checkLabels,
   checkName,
   checkSignal,
   checkString,
@@ -10,7 +11,6 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { partsOf } from '../runtime/runtime.js';
 import type { StoredContainer } from '../store/index.js';
 import { supervisedOf } from './registry.js';
-import { parseLabels } from './request.js';
 import { fromStored } from './stored-state.js';
 import type { Supervised } from './supervise.js';
 
@@ -57,7 +57,8 @@ export async function listContainers(value: unknown): Promise<Found[]> {
   const all = checkBoolean(options['all'] ?? false, 'all');
   const filter =
     options['filter'] === undefined ? {} : checkBag(options['filter'], 'filter', FILTER);
-  const labels = filter['labels'] === undefined ? {} : parseLabels(filter['labels']);
+  const labels =
+    filter['labels'] === undefined ? {} : checkLabels(filter['labels'], 'filter.labels');
   const name = filter['name'] === undefined ? '' : checkString(filter['name'], 'filter.name');
 
   const parts = await partsOf(options['runtime'], 'list containers');

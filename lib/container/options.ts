@@ -114,7 +114,7 @@ export interface ContainerOptions extends Call {
    * @defaultValue the first 12 digits of its id; with `networks: 'host'` this machine's
    */
   hostname?: string;
-  /** For `list` and `inspect`; they mean nothing to caisson. */
+  /** For `list` and `inspect`; they mean nothing to caisson. Those of the Runtime are added. */
   labels?: Labels;
   /** At most 1000, no target twice. One takes the place of what is mounted there by default (`/dev/shm`). */
   mounts?: Mount[];

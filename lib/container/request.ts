@@ -1,10 +1,10 @@
 import {
   checkBag,
   checkBoolean,
+  checkLabels,
   checkName,
   checkOneOf,
   checkSignal,
-  checkString,
   invalid,
   kindOf,
   type Bag,
@@ -143,7 +143,7 @@ function containerRequest(options: Bag, image: unknown, argv: unknown): Containe
     process: parseProcess(options),
     stdin: checkOneOf(options['stdin'] ?? 'ignore', 'stdin', ['pipe', 'ignore']),
     hostname: hostname === undefined ? undefined : parseHostname(hostname),
-    labels: labels === undefined ? NO_LABELS : parseLabels(labels),
+    labels: labels === undefined ? NO_LABELS : checkLabels(labels, 'labels'),
     mounts: mounts === undefined ? NO_MOUNTS : parseMounts(mounts),
     network: parseNetwork(options['networks']),
     dns: parseDns(options['dns']),
@@ -189,15 +189,4 @@ function parseHostname(value: unknown): string {
     );
   }
   return hostname;
-}
-
-export function parseLabels(value: unknown): Readonly<Record<string, string>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('labels', `must be an object of names and values, not ${kindOf(value)}`);
-  }
-  for (const [key, text] of Object.entries(value)) {
-    if (key === '') throw invalid('labels', 'a name must not be empty');
-    checkString(text, `labels.${key}`);
-  }
-  return value as Readonly<Record<string, string>>;
 }

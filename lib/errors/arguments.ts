@@ -106,6 +106,18 @@ export function checkAbsolutePath(value: unknown, option: string): string {
   return `/${parts.join('/')}`;
 }
 
+/** Names and texts. */
+export function checkLabels(value: unknown, option: string): Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid(option, `must be an object of names and values, not ${kindOf(value)}`);
+  }
+  for (const [name, text] of Object.entries(value)) {
+    if (name === '') throw invalid(option, 'a name must not be empty');
+    checkString(text, `${option}.${name}`);
+  }
+  return value as Readonly<Record<string, string>>;
+}
+
 export function checkSignal(value: unknown, option: string): AbortSignal | undefined {
   if (value === undefined || value instanceof AbortSignal) return value;
   throw invalid(option, `must be an AbortSignal, not ${kindOf(value)}`);

@@ -23,7 +23,7 @@ export interface RuntimeOptions {
    * @defaultValue `/caisson`
    */
   cgroupParent?: string;
-  /** Not used by anything in this version. */
+  /** Put on every container that is created with it; the container's own go before equal names. */
   labels?: Labels;
   /** `'process'`: containers end with this program. `'none'` is not in this version. @defaultValue `'process'` */
   lease?: 'process' | 'none';

@@ -22,6 +22,7 @@ export interface RuntimeParts {
   readonly binding: Binding;
   readonly store: Store;
   readonly supervisor: Supervisor;
+  /** For whatever it makes that has labels. */
   readonly labels: Readonly<Record<string, string>>;
   /** Throws ERR_RUNTIME_CLOSED once `close` was called. */
   assertOpen(action: string): void;

@@ -2,11 +2,11 @@ import {
   checkAbsolutePath,
   checkArray,
   checkBag,
+  checkLabels,
   checkOneOf,
   checkSignal,
   checkString,
   invalid,
-  kindOf,
   notYet,
 } from '../errors/arguments.js';
 import type { CloseOptions, EventsOptions, RuntimeOptions } from './options.js';
@@ -55,7 +55,7 @@ export function parseOpen(value: unknown): OpenRequest {
     runDir: path(runDir, 'runDir'),
     mode: checkOneOf(options['mode'] ?? 'auto', 'mode', MODES),
     cgroupParent: path(cgroupParent, 'cgroupParent') ?? '/caisson',
-    labels: parseLabels(options['labels'] ?? {}),
+    labels: { ...checkLabels(options['labels'] ?? {}, 'labels') },
     signal: checkSignal(options['signal'], 'signal'),
   };
 }
@@ -103,12 +103,4 @@ function checkFolder(value: unknown, option: string): string {
     throw invalid(option, 'must not contain control characters');
   }
   return path;
-}
-
-function parseLabels(value: unknown): Readonly<Record<string, string>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('labels', `must be an object of names and values, not ${kindOf(value)}`);
-  }
-  for (const [name, text] of Object.entries(value)) checkString(text, `labels.${name}`);
-  return value as Readonly<Record<string, string>>;
 }

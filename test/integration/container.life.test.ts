@@ -121,6 +121,9 @@ describe('get and list', () => {
     expect(await names({ all: true })).toEqual(['box', idle.name]);
     expect(await names({ all: true, filter: { labels: { x: '1' } } })).toEqual(['box']);
     expect(await names({ filter: { name: 'zzz' } })).toEqual([]);
+    expect(await rejection(names({ filter: { labels: { x: 1 } } }))).toMatchObject({
+      details: { option: 'filter.labels.x' },
+    });
   });
 
   test('what another Runtime runs is seen, and not touched', async () => {

@@ -75,6 +75,22 @@ describe('open and close', () => {
     await Promise.all(runtimes.map((runtime) => runtime.close()));
   });
 
+  test('its labels are on what it creates, below the own ones of that', async () => {
+    await using store = await tempStore();
+    const labels = { owner: 'tests', tier: 'one' };
+    await using runtime = await Runtime.open({ ...store.options, labels });
+    labels.owner = 'changed later';
+    const options = { image, argv: ['true'], labels: { tier: 'two', own: '' } };
+    await using box = await runtime.containers.create(options);
+    expect((await box.inspect()).labels).toEqual({ owner: 'tests', tier: 'two', own: '' });
+    const names = async (wanted: object): Promise<string[]> =>
+      (await runtime.containers.list({ all: true, filter: { labels: { ...wanted } } })).map(
+        ({ name }) => name,
+      );
+    expect(await names({ owner: 'tests' })).toEqual([box.name]);
+    expect(await names({ tier: 'one' })).toEqual([]);
+  });
+
   test('an abort leaves nothing', async () => {
     await using store = await tempStore();
     for (let i = 0; i < 20; i++) {
@@ -123,6 +139,8 @@ describe('what cannot be opened says why', () => {
       [{ root: 'x' }, 'root'],
       [{ root: '/x\n' }, 'root'],
       [{ mode: 'sudo' }, 'mode'],
+      [{ labels: { a: 1 } }, 'labels.a'],
+      [{ labels: { '': 'a' } }, 'labels'],
       [{ cgroupParent: 'x' }, 'cgroupParent'],
     ] as const) {
       expect(await rejection(Runtime.open(options as object))).toMatchObject({
