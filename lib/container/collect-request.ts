@@ -29,6 +29,7 @@ export interface CollectRequest {
 export interface JoinRequest {
   readonly argv: readonly string[];
   readonly process: ProcessRequest;
+  readonly runtime: unknown;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -89,6 +90,7 @@ function parseJoin(argv: unknown, options: Bag): JoinRequest {
   return {
     argv: list,
     process: parseProcess(options),
+    runtime: options['runtime'],
     signal: checkSignal(options['signal'], 'signal'),
   };
 }

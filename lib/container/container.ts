@@ -199,7 +199,8 @@ export class Container extends LaterVerbs implements AsyncDisposable {
    * see docs/errors.md
    */
   async start(options?: Call): Promise<void> {
-    await startContainer(this.#own('start'), parseCall(options));
+    const core = this.#own('start');
+    await startContainer(core, parseCall(options, core.parts));
   }
 
   /**

@@ -1,4 +1,5 @@
 import { Type } from '../native/protocol.js';
+import { checkOwnRuntime } from '../runtime/runtime.js';
 import { collectOutput, type ExecResult } from './collect.js';
 import { parseExec, type JoinRequest } from './collect-request.js';
 import { encodeExec, type ExecAsked } from './encode.js';
@@ -16,6 +17,7 @@ export async function execIn(
   options: unknown,
 ): Promise<ExecResult<Encoding>> {
   const request = parseExec(argv, options);
+  checkOwnRuntime(request.runtime, core.parts);
   const run = runningIn(core, 'exec in');
   const asked = askedOf(core, request);
   return await collectOutput(core.parts, {

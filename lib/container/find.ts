@@ -8,7 +8,7 @@ import {
 } from '../errors/arguments.js';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { partsOf } from '../runtime/runtime.js';
+import { checkOwnRuntime, partsOf } from '../runtime/runtime.js';
 import type { StoredContainer } from '../store/index.js';
 import { supervisedOf } from './registry.js';
 import { fromStored } from './stored-state.js';
@@ -30,10 +30,12 @@ export async function findContainer(idOrName: unknown, value: unknown): Promise<
   return await findIn(await partsOf(options['runtime'], 'get a container'), wanted);
 }
 
-/** Of a call that takes nothing but what all take: its signal. */
-export function parseCall(value: unknown): AbortSignal | undefined {
+/** Of a call on a container of `own` that takes nothing but what all take: its signal. */
+export function parseCall(value: unknown, own: RuntimeParts): AbortSignal | undefined {
   if (value === undefined) return undefined;
-  return checkSignal(checkBag(value, 'options', CALL)['signal'], 'signal');
+  const options = checkBag(value, 'options', CALL);
+  checkOwnRuntime(options['runtime'], own);
+  return checkSignal(options['signal'], 'signal');
 }
 
 /** By id, name, or the beginning of an id. */

@@ -160,7 +160,7 @@ export interface ContainerOptions extends Call {
 /** What `run` and `exec` make of output: text (a byte that is no UTF-8 becomes U+FFFD), or the bytes. */
 export type Encoding = 'utf8' | 'buffer';
 
-/** How `exec` runs a command. Its `runtime` is the container's own, whatever is given. */
+/** How `exec` runs a command. Its `runtime` is the container's own: another one is refused. */
 export interface ExecOptions<E extends Encoding = 'utf8'> extends Call {
   /** Added to the container's, over equal names. */
   env?: Record<string, string>;
@@ -188,7 +188,7 @@ export interface ExecOptions<E extends Encoding = 'utf8'> extends Call {
   privileged?: boolean;
 }
 
-/** How `spawn` starts a command. Its `runtime` is the container's own, whatever is given. */
+/** How `spawn` starts a command. Its `runtime` is the container's own: another one is refused. */
 export interface SpawnOptions extends Call {
   /** Added to the container's, over equal names. */
   env?: Record<string, string>;
@@ -225,6 +225,7 @@ export interface StopOptions {
   signal?: AbortSignal;
 }
 
+/** How long `wait` waits. Its `runtime` is the container's own: another one is refused. */
 export interface WaitOptions extends Call {
   /** `'healthy'` is not in this version. @defaultValue `'exit'` */
   until?: 'exit' | 'running' | 'healthy' | 'removed';

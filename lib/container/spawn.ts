@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { abortError, throwIfAborted } from '../errors/index.js';
 import { CgroupMode, StdioKind, Type } from '../native/protocol.js';
+import { checkOwnRuntime } from '../runtime/runtime.js';
 import { parseSpawn } from './collect-request.js';
 import { encodeExec } from './encode.js';
 import { askedOf, runningIn } from './exec.js';
@@ -16,6 +17,7 @@ export async function spawnIn(
   options: unknown,
 ): Promise<SpawnedProcess> {
   const request = parseSpawn(argv, options);
+  checkOwnRuntime(request.runtime, core.parts);
   const { signal } = request;
   throwIfAborted(signal);
   const run = runningIn(core, 'spawn in');

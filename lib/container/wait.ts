@@ -1,5 +1,6 @@
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { checkBag, checkOneOf, checkSignal, notYet } from '../errors/arguments.js';
+import { checkOwnRuntime } from '../runtime/runtime.js';
 import type { ExitInfo } from './exit-info.js';
 import type { ContainerState } from './state.js';
 import type { Supervised } from './supervise.js';
@@ -14,6 +15,7 @@ const UNTIL = ['exit', 'running', 'healthy', 'removed'] as const;
 export async function waitFor(core: Supervised, value: unknown): Promise<ExitInfo | undefined> {
   const options = value === undefined ? {} : checkBag(value, 'options', KEYS);
   const until = checkOneOf(options['until'] ?? 'exit', 'until', UNTIL);
+  checkOwnRuntime(options['runtime'], core.parts);
   const signal = checkSignal(options['signal'], 'signal');
   throwIfAborted(signal);
   if (until === 'healthy') throw notYet("wait({ until: 'healthy' })");

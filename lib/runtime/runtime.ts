@@ -152,12 +152,22 @@ export class Runtime implements AsyncDisposable {
 /** The parts behind a `runtime` option, or those of the default Runtime. */
 export function partsOf(runtime: unknown, action: string): RuntimeParts | Promise<RuntimeParts> {
   if (runtime === undefined) return defaultParts();
-  if (!(runtime instanceof Runtime)) {
-    throw invalid('runtime', `must be a Runtime, not ${kindOf(runtime)}`);
-  }
-  const parts = readParts(runtime);
+  const parts = readParts(checkRuntime(runtime));
   parts.assertOpen(action);
   return parts;
+}
+
+/** Of a call on what a Runtime has made already: its `runtime` may only be that one. */
+export function checkOwnRuntime(runtime: unknown, own: RuntimeParts): void {
+  if (runtime === undefined) return;
+  if (readParts(checkRuntime(runtime)) !== own) {
+    throw invalid('runtime', "must be the container's own, or absent");
+  }
+}
+
+function checkRuntime(value: unknown): Runtime {
+  if (value instanceof Runtime) return value;
+  throw invalid('runtime', `must be a Runtime, not ${kindOf(value)}`);
 }
 
 let defaultRuntime: Promise<Runtime> | undefined;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 
+import { Runtime } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 
@@ -110,6 +111,30 @@ describe('exec', () => {
     await box.kill();
     expect(await running).toMatchObject({ exitCode: null, signal: 'SIGKILL', stdout: 'so far\n' });
   });
+});
+
+test('the runtime of a call on a container is its own or none', async () => {
+  await using box = await t.sleeper();
+  await using other = await Runtime.open(t.store.options);
+  for (const runtime of ['x', null, other] as never[]) {
+    for (const call of [
+      box.exec(['true'], { runtime }),
+      box.spawn(['true'], { runtime }),
+      box.start({ runtime }),
+      box.wait({ runtime, until: 'running' }),
+    ]) {
+      expect(await rejection(call)).toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+        details: { option: 'runtime' },
+      });
+    }
+  }
+  const { runtime } = t;
+  expect((await box.exec(['true'], { runtime })).exitCode).toBe(0);
+  await (
+    await box.spawn(['true'], { runtime })
+  ).exited;
+  await box.wait({ runtime, until: 'running' });
 });
 
 test('sh quotes its values', async () => {
