@@ -89,8 +89,9 @@ export class Runtime implements AsyncDisposable {
   }
 
   /**
-   * What happens to images and containers of this Runtime, from the first step of the iteration on. Ends after
-   * `close`. Of events that wait for a slow reader the newest 1024 are kept.
+   * What happens to images and containers of this Runtime, from this call on. Ends after `close`, and when the
+   * iteration is left. Of events that nobody has taken yet the newest 1024 are kept, also of what is never iterated:
+   * that listens until it is garbage. Waiting for one does not keep the program alive.
    *
    * @throws {@link CaissonError} at once: `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`, `ERR_RUNTIME_CLOSED`
    */

@@ -111,16 +111,14 @@ describe('open and close', () => {
     await using store = await tempStore();
     const runtime = await Runtime.open(store.options);
     const seen: string[] = [];
-    const listening = (async () => {
-      for await (const { type } of runtime.events()) seen.push(type);
-    })();
+    const events = runtime.events();
     let exits = 0;
     runtime.on('container.exit', () => (exits += 1));
     const box = await Container.start({ image, runtime, argv: ['true'] });
     await box.wait();
     await box.remove();
     await runtime.close();
-    await listening;
+    for await (const { type } of events) seen.push(type);
     expect(seen).toEqual([
       'container.create',
       'container.start',
