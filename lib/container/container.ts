@@ -205,8 +205,8 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /**
    * Asks pid 1 to end, then kills the whole container if it has not ended in time. A container that has ended
-   * resolves with how it did. Calls made while one is in progress share its outcome, whatever their options;
-   * `kill()` hastens it. An abort gives up waiting, and the stop itself goes on.
+   * resolves with how it did. Calls made while one is in progress share its outcome; one with a shorter grace brings
+   * the kill forward, and `kill()` is at once. An abort gives up waiting, and the stop itself goes on.
    *
    * The kernel drops a signal that a pid 1 has no handler for, so that the whole grace passes: `sleep` does not
    * hear SIGTERM there. `{ graceMs: 0 }` kills at once.

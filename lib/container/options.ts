@@ -217,7 +217,7 @@ export type RunOptions<E extends Encoding = 'utf8'> = Omit<
   Omit<ExecOptions<E>, 'privileged'>;
 
 export interface StopOptions {
-  /** Sent to pid 1 first. @defaultValue the image's StopSignal, else `'SIGTERM'` */
+  /** Sent to pid 1 first; not again while a stop goes on. @defaultValue the image's StopSignal, else `'SIGTERM'` */
   stopSignal?: NodeJS.Signals;
   /** How long pid 1 has, in milliseconds; 0 kills at once. @defaultValue `10_000` */
   graceMs?: number;

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CaissonError, abortError, throwIfAborted } from '../errors/index.js';
 import { checkBag, checkInteger, checkSignal } from '../errors/arguments.js';
 import { parseSignal, SIGKILL, stopSignalNumber } from '../native/signals.js';
@@ -30,9 +29,16 @@ export function parseStop(value: unknown): StopRequest {
   };
 }
 
+/** A stop that goes on: all who ask for one share it. */
+export interface Stopping {
+  readonly outcome: Promise<ExitInfo>;
+  readonly grace: Grace;
+}
+
 /**
  * Asks pid 1 to end, then kills the whole container if it has not ended in time. Calls made while
- * one is in progress share its outcome. An abort gives up waiting; the stop itself goes on.
+ * one is in progress share its outcome, and can only shorten its grace. An abort gives up waiting; the
+ * stop itself goes on.
  */
 export async function stopContainer(
   core: Supervised,
@@ -46,42 +52,71 @@ export async function stopContainer(
   const { state } = core;
   if (state.status === 'exited') return state.exit;
   assertCan('stop', state.status, core.name);
-  if (state.status === 'running' || state.status === 'paused') {
+  if (core.stopping !== undefined) {
+    core.stopping.grace.shorten(graceOf(core, request));
+  } else if (state.status === 'running' || state.status === 'paused') {
     const { run } = state;
     core.stopping = stop(core, run, request);
-    core.stopping.catch(() => undefined); // it is told to those who wait for it
+    core.stopping.outcome.catch(() => undefined); // it is told to those who wait for it
     if (core.state.status === 'running') core.enter({ status: becomes, run });
   }
-  const ended = core.stopping ?? core.lastRun?.exited;
+  const ended = core.stopping?.outcome ?? core.lastRun?.exited;
   if (ended === undefined) {
     throw new CaissonError('ERR_CONTAINER_NOT_STARTED', { container: core.name, action: 'stop' });
   }
   return await orAborted(core.parts.supervisor.keepAlive(ended), signal);
 }
 
-async function stop(core: Supervised, run: Run, request: StopRequest): Promise<ExitInfo> {
-  const number = request.stopSignal ?? stopSignalNumber(core.plan.stopSignal);
-  if (request.graceMs > 0 && number !== SIGKILL) {
-    await sendSignal(core, run, number, 'stop');
-    const exit = await endsWithin(run.exited, request.graceMs);
-    if (exit !== undefined) return exit;
-  }
-  await killTree(core, run);
-  return await run.exited;
+const signalOf = (core: Supervised, { stopSignal }: StopRequest): number =>
+  stopSignal ?? stopSignalNumber(core.plan.stopSignal);
+
+const graceOf = (core: Supervised, request: StopRequest): number =>
+  signalOf(core, request) === SIGKILL ? 0 : request.graceMs;
+
+function stop(core: Supervised, run: Run, request: StopRequest): Stopping {
+  const graceMs = graceOf(core, request);
+  const grace = new Grace(graceMs);
+  const work = async (): Promise<ExitInfo> => {
+    try {
+      if (graceMs > 0) {
+        await sendSignal(core, run, signalOf(core, request), 'stop');
+        const exit = await Promise.race([run.exited, grace.over]);
+        if (exit !== undefined) return exit;
+      }
+      await killTree(core, run);
+      return await run.exited;
+    } finally {
+      grace.clear();
+    }
+  };
+  return { outcome: work(), grace };
 }
 
-async function endsWithin(
-  exited: Promise<ExitInfo>,
-  milliseconds: number,
-): Promise<ExitInfo | undefined> {
-  const patience = new AbortController();
-  try {
-    return await Promise.race([
-      exited,
-      sleep(milliseconds, undefined, { signal: patience.signal }),
-    ]);
-  } finally {
-    patience.abort();
+/** Some time, which can be made less. */
+class Grace {
+  readonly over: Promise<void>;
+  #end!: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #deadline = Infinity;
+
+  constructor(milliseconds: number) {
+    this.over = new Promise((resolve) => (this.#end = resolve));
+    this.shorten(milliseconds);
+  }
+
+  /** To so much from now on, if that is less than what is left. */
+  shorten(milliseconds: number): void {
+    const deadline = performance.now() + milliseconds;
+    if (deadline >= this.#deadline) return;
+    this.#deadline = deadline;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#end, milliseconds);
+  }
+
+  /** Nobody waits for it any more. */
+  clear(): void {
+    this.#deadline = -Infinity;
+    clearTimeout(this.#timer);
   }
 }
 
@@ -112,7 +147,9 @@ export async function stopGently(core: Supervised): Promise<void> {
   const { state } = core;
   if (!('run' in state)) return;
   const stopSignal = stopSignalNumber(core.plan.stopSignal);
-  const graceMs = (await handles(state.run.pid, stopSignal)) ? DEFAULT_GRACE_MS : 0;
+  const own = (await handles(state.run.pid, stopSignal)) ? DEFAULT_GRACE_MS : 0;
+  // A stop that goes on, perhaps with another signal, has the time it was given.
+  const graceMs = core.stopping === undefined ? own : MOST_GRACE_MS;
   await stopContainer(core, { stopSignal, graceMs, signal: undefined });
 }
 

@@ -10,6 +10,7 @@ import type { Plan } from './plan.js';
 import type { Process } from './process.js';
 import type { Run } from './run-record.js';
 import { assertFollows, type ContainerState } from './state.js';
+import type { Stopping } from './stop.js';
 import { toStored } from './stored-state.js';
 import type { StageTimings } from './timings.js';
 
@@ -40,7 +41,7 @@ export class Supervised {
   /** One removal, whose outcome all calls share. */
   removing: Promise<void> | undefined;
   /** One stop, likewise. */
-  stopping: Promise<ExitInfo> | undefined;
+  stopping: Stopping | undefined;
   /** One start, likewise; never rejects. */
   starting: Promise<void> | undefined;
   #state: ContainerState = { status: 'created' };

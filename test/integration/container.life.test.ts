@@ -263,6 +263,35 @@ describe('stop and kill', () => {
     expect(performance.now() - begin).toBeLessThan(3_000);
   });
 
+  test('a later stop with a shorter grace brings the kill forward, a longer one changes nothing', async () => {
+    await using box = await t.sleeper();
+    const begin = performance.now();
+    const calls = [box.stop({ graceMs: 60_000 })];
+    await sleep(100);
+    calls.push(box.stop({ graceMs: 300 }), box.stop({ graceMs: 60_000 }));
+    for (const exit of await Promise.all(calls)) expect(exit).toMatchObject({ reason: 'killed' });
+    expect(performance.now() - begin).toBeGreaterThan(390);
+    expect(performance.now() - begin).toBeLessThan(3_000);
+
+    for (const now of [{ graceMs: 0 }, { stopSignal: 'SIGKILL' }] as const) {
+      await box.start();
+      const first = box.stop({ graceMs: 60_000 });
+      await sleep(50);
+      expect(await box.stop(now)).toMatchObject({ reason: 'killed' });
+      expect(await first).toMatchObject({ reason: 'killed' });
+    }
+    expect(performance.now() - begin).toBeLessThan(6_000);
+  });
+
+  test('disposing the handle does not cut short a stop that goes on', async () => {
+    const line = 'trap "sleep 0.3; exit 7" INT; while :; do sleep 0.05; done';
+    const box = await t.sleeper({ argv: ['sh', '-c', line] });
+    await sleep(200);
+    const stopped = box.stop({ stopSignal: 'SIGINT' });
+    await box[Symbol.asyncDispose]();
+    expect(await stopped).toMatchObject({ exitCode: 7 });
+  });
+
   test('while it starts: it is stopped once it has started', async () => {
     await using box = await create();
     const starting = box.start();
