@@ -22,6 +22,9 @@ constexpr ChildStep kLaunchSteps[] = {
     {Step::kJoinNamespaces, JoinPrepared},
     {Step::kLoopback, RaiseLoopback},
 
+    // While ours is in sight.
+    {Step::kMount, MakeProc},
+    {Step::kMountNamespace, EnterMountNamespace},
     // Nothing mounted from here on may be seen by anybody else.
     {Step::kPropagation, MakeMountsPrivate},
     {Step::kRootMount, AttachRootfs},

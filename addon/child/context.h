@@ -28,7 +28,9 @@ struct Context {
   int net = -1;                 // namespaces to enter; -1: those of the clone
   int ipc = -1;
   int uts = -1;
-  int rootfs = -1;   // detached mount
+  // To enter, with the rootfs and nothing else; -1: that of the clone.
+  int mount_namespace = -1;
+  int rootfs = -1;   // detached mount; after the entering, that root
   int devices = -1;  // detached mount made by launch::MakeDevices
   int sysfs = -1;    // detached mounts of a launch::Kit; -1: made here
   int mqueue = -1;
@@ -36,6 +38,7 @@ struct Context {
   int shm = -1;
   const int* mounts = nullptr;  // one per plan mount: detached mount, or -1 where made here
   const char* device_folder = nullptr;
+  bool host_nodes = false;  // rootless: they are bound in `devices` already
   const char* cover = nullptr;
   List<const char*> cgroup1_names;  // v1 hierarchies for a kCgroup mount
   bool cgroup2 = true;              // there is a v2 hierarchy for a kCgroup mount
@@ -49,7 +52,8 @@ struct Context {
   bool subreaper = false;        // join: stay as the parent of what is executed
 
   // Worked out by the child.
-  int proc = -1;  // a procfs of our own pid namespace, never found by a path of the image's
+  int proc = -1;        // a procfs of our own pid namespace, never found by a path of the image's
+  int ready_proc = -1;  // attached nowhere yet
   Step step = Step::kNone;  // a step may say more precisely what failed
   uint32_t index = 0;       // which item of the plan
   bool workdir_pending = false;

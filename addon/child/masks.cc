@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "child/host_nodes.h"
 #include "child/steps.h"
 #include "child/target.h"
 #include "sys/device_nodes.h"
@@ -79,7 +80,7 @@ int MaskPaths(Context& context) noexcept {
   if (paths.count == 0) return 0;
   int hosts_devices = -1;
   if (context.rootless) {
-    hosts_devices = openat(AT_FDCWD, context.device_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    hosts_devices = OpenHostNodes(context);
     if (hosts_devices < 0) return errno;
   }
   Cover folders;

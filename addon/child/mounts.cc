@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "child/filesystem.h"
+#include "child/host_nodes.h"
 #include "child/steps.h"
 #include "child/target.h"
+#include "sys/bind_nodes.h"
 #include "sys/device_nodes.h"
 #include "sys/magic.h"
 #include "sys/mount.h"
@@ -117,10 +119,31 @@ int VerifyMagic(Context& context, const MountItem& item, int64_t magic) noexcept
   return error;
 }
 
+// A detached mount without attributes, over a folder that is no link.
+int AttachReady(Context& context, const MountItem& item, int ready) noexcept {
+  Target target;
+  int error = OpenMountTarget(context, item, TargetKind::kFolder, Links::kRefuse, &target);
+  if (error != 0) return error;
+  const struct mount_attr attr = {
+      .attr_set = item.attr, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
+  if ((item.attr != 0 && sys::MountSetAttr(ready, 0, attr) != 0) ||
+      sys::MoveMount(ready, target.fd) != 0) {
+    error = errno;
+  }
+  (void)close(target.fd);
+  return error;
+}
+
 int MountProc(Context& context, const MountItem& item) noexcept {
-  int mount = -1;
-  const int error =
-      MountKernel(context, item, {.type = "proc", .data = item.data, .attr = item.attr}, &mount);
+  int mount = context.ready_proc;
+  int error = 0;
+  if (mount >= 0 && item.data.count == 0) {
+    context.ready_proc = -1;
+    error = AttachReady(context, item, mount);
+  } else {
+    error =
+        MountKernel(context, item, {.type = "proc", .data = item.data, .attr = item.attr}, &mount);
+  }
   if (error != 0) return error;
   if (context.proc < 0 && (item.attr & MOUNT_ATTR_RDONLY) == 0 && item.data.count == 0) {
     context.proc = mount;
@@ -132,22 +155,10 @@ int MountProc(Context& context, const MountItem& item) noexcept {
 
 // `fs`, or what was made beforehand in its place when the plan has no options of its own for it.
 int MountReady(Context& context, const MountItem& item, int ready, const FileSystem& fs) noexcept {
-  if (ready < 0 || item.data.count != 0) {
-    int mount = -1;
-    const int error = MountKernel(context, item, fs, &mount);
-    if (mount >= 0) (void)close(mount);
-    return error;
-  }
-  Target target;
-  int error = OpenMountTarget(context, item, TargetKind::kFolder, Links::kRefuse, &target);
-  if (error != 0) return error;
-  const struct mount_attr attr = {
-      .attr_set = item.attr, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
-  if ((item.attr != 0 && sys::MountSetAttr(ready, 0, attr) != 0) ||
-      sys::MoveMount(ready, target.fd) != 0) {
-    error = errno;
-  }
-  (void)close(target.fd);
+  if (ready >= 0 && item.data.count == 0) return AttachReady(context, item, ready);
+  int mount = -1;
+  const int error = MountKernel(context, item, fs, &mount);
+  if (mount >= 0) (void)close(mount);
   return error;
 }
 
@@ -166,30 +177,10 @@ int MountShm(Context& context, const MountItem& item) noexcept {
   return MountReady(context, item, context.shm, fs);
 }
 
-// Over each node the host's, which must be what its name says.
 int BindDeviceNodes(Context& context, int folder) noexcept {
-  const int host = openat(AT_FDCWD, context.device_folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const int host = OpenHostNodes(context);
   if (host < 0) return errno;
-  int error = 0;
-  for (const sys::DeviceNode& node : sys::kDeviceNodes) {
-    const int source =
-        sys::OpenTree(host, node.name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-    if (source < 0) {
-      error = errno;
-      break;
-    }
-    const int target = openat(folder, node.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (target < 0) {
-      error = errno;
-    } else if (!sys::IsDevice(source, node)) {
-      error = ENODEV;
-    } else if (sys::MoveMount(source, target) != 0) {
-      error = errno;
-    }
-    if (target >= 0) (void)close(target);
-    (void)close(source);
-    if (error != 0) break;
-  }
+  const int error = sys::BindNodes(host, folder);
   (void)close(host);
   return error;
 }
@@ -201,8 +192,9 @@ int MountDev(Context& context, const MountItem& item) noexcept {
   if (error != 0) return error;
   int mount = -1;
   if (item.data.count == 0) {
+    const unsigned with_nodes = context.host_nodes ? AT_RECURSIVE : 0;
     mount = sys::OpenTree(context.devices, sys::kDevicesFolder,
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | with_nodes);
     if (mount < 0) {
       error = errno;
     } else if (item.attr != 0) {
@@ -218,7 +210,7 @@ int MountDev(Context& context, const MountItem& item) noexcept {
           sys::FillDeviceFolder(mount, context.rootless ? sys::Nodes::kHolds : sys::Nodes::kMake);
     }
   }
-  if (error == 0 && context.rootless) {
+  if (error == 0 && context.rootless && !(context.host_nodes && item.data.count == 0)) {
     error = BindDeviceNodes(context, mount);
     if (error != 0) context.step = Step::kDevices;
   }
@@ -333,6 +325,19 @@ int ApplyMount(Context& context, const MountItem& item) noexcept {
 }
 
 }  // namespace
+
+// Before the prepared mount namespace is entered: in a user namespace the kernel makes a procfs
+// only where a whole one is in sight (mount_too_revealing()).
+int MakeProc(Context& context) noexcept {
+  if (context.mount_namespace < 0) return 0;
+  const List<MountItem>& mounts = context.launch->mounts;
+  for (uint32_t i = 0; i < mounts.count; ++i) {
+    if (mounts.items[i].kind != MountKind::kProc || mounts.items[i].data.count != 0) continue;
+    context.index = i;
+    return MakeDetached({.type = "proc", .data = {}}, &context.ready_proc);
+  }
+  return 0;
+}
 
 int ApplyMounts(Context& context) noexcept {
   const List<MountItem>& mounts = context.launch->mounts;

@@ -19,11 +19,13 @@ int RaiseLoopback(Context& context) noexcept;
 // root.cc
 int MakeMountsPrivate(Context& context) noexcept;
 int AttachRootfs(Context& context) noexcept;
+int EnterMountNamespace(Context& context) noexcept;
 int CoverWithDevices(Context& context) noexcept;
 int EnterRootfs(Context& context) noexcept;
 int MakeRootReadOnly(Context& context) noexcept;
 
 // mounts.cc, devices.cc, files.cc, masks.cc
+int MakeProc(Context& context) noexcept;
 int ApplyMounts(Context& context) noexcept;
 int MakeDeviceNodes(Context& context) noexcept;
 int PlaceFiles(Context& context) noexcept;

@@ -15,6 +15,8 @@
 
 #include "base/retry_eintr.h"
 #include "launch/launch.h"
+#include "sys/bind_nodes.h"
+#include "sys/device_nodes.h"
 #include "sys/loopback.h"
 #include "sys/mount.h"
 
@@ -105,6 +107,12 @@ Result<> MakeNamespaces(const Host& host, Kit* kit) {
   return {};
 }
 
+int BindHostNodes(const Host& host, int devices) noexcept {
+  const UniqueFd from(open(host.devices.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd to(openat(devices, sys::kDevicesFolder, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return from && to ? sys::BindNodes(from.get(), to.get()) : errno;
+}
+
 int MakePts(const Host& host, int* mount) noexcept {
   const Option all = {"newinstance", nullptr};
   int error =
@@ -118,11 +126,18 @@ int MakePts(const Host& host, int* mount) noexcept {
 
 }  // namespace
 
+bool HasHostNodes(int devices) {
+  const UniqueFd node(openat(devices, sys::kDevicesNull, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  return node && sys::IsDevice(node.get(), sys::kDeviceNodes[0]);
+}
+
 Result<Kit> MakeKit(const Host& host) {
   Kit kit;
   if (auto made = MakeNamespaces(host, &kit); !made) return std::unexpected(made.error());
   auto devices = MakeDevices(host);
   if (!devices) return std::unexpected(devices.error());
+  // Onto a detached mount from linux 6.15 on; before, the child does it once it is attached.
+  if (host.rootless) (void)BindHostNodes(host, devices->get());
   kit[Part::kDevices] = std::move(*devices);
   int mount = -1;
   if (const int error = MakePts(host, &mount); error != 0) return Fail(Step::kMount, error);

@@ -39,5 +39,7 @@ struct Kit {
 
 // The tmpfs that a container's /dev, its masks and its kFile items are taken from. One per start.
 [[nodiscard]] Result<UniqueFd> MakeDevices(const Host& host);
+// Rootless: the host's nodes are bound over those of the detached `devices` already.
+[[nodiscard]] bool HasHostNodes(int devices);
 
 }  // namespace caisson::launch

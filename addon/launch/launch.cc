@@ -25,7 +25,7 @@ Result<int> FolderOf(const Host& host, const LaunchPlan& plan, Prepared& prepare
 
 Result<> PrepareRootfs(const Host& host, const LaunchPlan& plan, Prepared& prepared,
                        std::string* kernel_log) {
-  if (prepared.rootfs) return {};
+  if (prepared.mount_namespace || prepared.rootfs) return {};
   const auto folder = FolderOf(host, plan, prepared);
   if (!folder) return std::unexpected(folder.error());
   if (const auto made = MakeScratch(*folder); !made) return std::unexpected(made.error());
@@ -74,11 +74,30 @@ Result<PlanMounts> PrepareMounts(const Host& host, const LaunchPlan& plan, Prepa
   return mounts;
 }
 
+// Once in a namespace of its own nothing of ours is in sight any more: neither the nodes of /dev
+// that a user namespace needs, nor the sysfs and procfs without which it may make none.
+bool MayEnterPrepared(const Host& host, const LaunchPlan& plan, const Prepared& prepared) {
+  if (!prepared.mount_namespace || (plan.namespaces & CLONE_NEWNS) == 0) return false;
+  const int devices = prepared.kit.fd(Part::kDevices);
+  if (devices < 0) return false;
+  if (!host.rootless) return true;
+  if ((plan.namespaces & CLONE_NEWNET) == 0 || !HasHostNodes(devices)) return false;
+  int procs = 0;
+  for (const MountItem& item : plan.mounts) {
+    const bool plain = item.data.count == 0;
+    // The first procfs without options is made before, see the child's step.
+    if (item.kind == protocol::MountKind::kProc && (++procs > 1 || !plain)) return false;
+    if (item.kind == protocol::MountKind::kSysfs && !plain) return false;
+  }
+  return prepared.kit.fd(Part::kSys) >= 0;
+}
+
 }  // namespace
 
 Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepared,
                        const Cgroup& cgroup, const int stdio[3], Parent parent,
                        std::string* kernel_log) {
+  if (!MayEnterPrepared(host, plan, prepared)) prepared.mount_namespace.reset();
   if (const auto ok = PrepareRootfs(host, plan, prepared, kernel_log); !ok) {
     return std::unexpected(ok.error());
   }
@@ -97,7 +116,9 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   context.launch = &plan;
   context.process = &plan.process;
   for (int i = 0; i < 3; ++i) context.stdio[i] = stdio[i];
+  context.mount_namespace = prepared.mount_namespace.get();
   context.rootfs = prepared.rootfs.get();
+  context.host_nodes = host.rootless && HasHostNodes(kit.fd(Part::kDevices));
   context.devices = kit.fd(Part::kDevices);
   context.pts = kit.fd(Part::kPts);
   context.shm = kit.fd(Part::kShm);
@@ -129,7 +150,13 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   if (context.net >= 0) context.sysfs = kit.fd(Part::kSys);
   if (context.ipc >= 0) context.mqueue = kit.fd(Part::kMqueue);
   context.raise_loopback = (namespaces & CLONE_NEWNET) != 0;
-  return CloneChild(host, namespaces, *entry, parent, prepared.gated, context, child::RunLaunch);
+  if (context.mount_namespace >= 0) namespaces &= ~uint64_t{CLONE_NEWNS};
+  auto started =
+      CloneChild(host, namespaces, *entry, parent, prepared.gated, context, child::RunLaunch);
+  if (started && prepared.mount_namespace) {
+    started->mount_namespace = std::move(prepared.mount_namespace);
+  }
+  return started;
 }
 
 }  // namespace caisson::launch

@@ -59,6 +59,9 @@ enum class Upper : uint8_t {
 // What is prepared for one start. Absent members are made by Launch itself, on the path.
 struct Prepared {
   UniqueFd rootfs;  // detached overlay mount
+  // A namespace with a mount of `rootfs` and nothing else, made by MakeMountNamespace; taken when
+  // the kit is whole.
+  UniqueFd mount_namespace;
   Kit kit;
   std::vector<UniqueFd> bind_sources;  // detached mounts, one per bind/overlay item, in plan order
   // The container's folder or scratch slot. Needed when `rootfs` is absent (its upper/ and work/
@@ -81,6 +84,11 @@ struct Started {
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
                                            int upper_parent_fd, Upper upper,
                                            std::string* kernel_log);
+// One more mount of what the detached `mount` shows; invalid before linux 6.15.
+[[nodiscard]] UniqueFd CloneDetached(int mount);
+// A mount namespace whose only mount is the detached `rootfs`, which is consumed. Who enters it can
+// attach what was made before, and clone from detached trees: no use where CloneDetached fails.
+[[nodiscard]] Result<UniqueFd> MakeMountNamespace(const Host& host, int rootfs);
 [[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.
 [[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);

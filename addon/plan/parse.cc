@@ -86,8 +86,7 @@ Result<MountItem> ParseMount(const Field& group, Arena& arena) noexcept {
       group, seen, Tag::kMountData, [&](const Field& field, Tag tag) noexcept -> Result<> {
         switch (tag) {
           case Tag::kMountKind:
-            return Store(ReadNumber(field, 1, static_cast<uint64_t>(MountKind::kShm)),
-                         &item.kind);
+            return Store(ReadNumber(field, 1, static_cast<uint64_t>(MountKind::kShm)), &item.kind);
           case Tag::kMountTarget:
             return Store(ReadPathInside(field, arena), &item.target);
           case Tag::kMountSource:

@@ -7,7 +7,6 @@
 #include "supervisor/kernel.h"
 #include "supervisor/log_file.h"
 #include "supervisor/remove_tree.h"
-#include "sys/mount.h"
 
 namespace caisson {
 
@@ -64,6 +63,7 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
 
   launch::Prepared prepared;
   prepared.rootfs = std::move(job.fd(Role::kRootfs));
+  prepared.mount_namespace = std::move(job.fd(Role::kMountNamespace));
   prepared.kit = job.TakeKit();
   prepared.bind_sources = std::move(job.more);
   const std::string path = job.First(JobTag::kFolder);
@@ -90,12 +90,6 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
   if (!group) {
     reply->failure = group.error();
     return;
-  }
-  if (prepared.rootfs && job.Number(JobTag::kRetain) != 0) {
-    // Before linux 6.15 a detached mount cannot be cloned: then the next one is made anew.
-    reply->fd(Role::kRootfs)
-        .reset(sys::OpenTree(prepared.rootfs.get(), "",
-                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
   }
   const int stdio[3] = {job.fd(Role::kStdin).get(), job.fd(Role::kStdout).get(),
                         job.fd(Role::kStderr).get()};
@@ -147,6 +141,13 @@ void OpenSources(Message& job, Message* reply) {
   }
 }
 
+UniqueFd NamespaceOf(const launch::Host& host, int rootfs) {
+  const UniqueFd mount = launch::CloneDetached(rootfs);
+  if (!mount) return {};
+  auto made = launch::MakeMountNamespace(host, mount.get());
+  return made ? std::move(*made) : UniqueFd();
+}
+
 void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
   auto folder = OpenStoreFolder(host.store.get(), job.First(JobTag::kFolder), Missing::kCreate,
                                 Step::kScratchFolder);
@@ -167,6 +168,7 @@ void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
     reply->failure = rootfs.error();
     return;
   }
+  reply->fd(Role::kMountNamespace) = NamespaceOf(host, rootfs->get());
   reply->fd(Role::kRootfs) = std::move(*rootfs);
 }
 

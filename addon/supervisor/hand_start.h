@@ -10,6 +10,8 @@ namespace caisson {
 void StartContainer(const launch::Host& host, Message& job, Message* reply);
 void StartExec(const launch::Host& host, Message& job, Message* reply);
 void OpenSources(Message& job, Message* reply);
+// A mount namespace for the next container on the detached `rootfs`; invalid where there are none.
+[[nodiscard]] UniqueFd NamespaceOf(const launch::Host& host, int rootfs);
 void MakeSlot(const launch::Host& host, Message& job, Message* reply);
 
 // An import runs as a worker, a child of the supervisor: it takes long, and the hand has other

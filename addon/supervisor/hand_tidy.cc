@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "supervisor/hand_start.h"
 #include "supervisor/kernel.h"
 #include "supervisor/log_file.h"
 #include "supervisor/remove_tree.h"
@@ -108,12 +109,19 @@ void Tidy(const HandContext& context, Message& job, Message* reply) {
   const std::string folder = job.First(JobTag::kFolder);
   const Fate folder_fate = static_cast<Fate>(job.Number(JobTag::kFolderFate));
   if (folder.empty() || folder_fate == Fate::kLeave) return;
-  if (folder_fate == Fate::kRecycle && RecycleFolder(context, folder, rootfs.valid())) {
-    reply->recycled |= kRecycledFolder;
-    reply->fd(Role::kRootfs) = std::move(rootfs);
-    return;
+  if (folder_fate == Fate::kRecycle && rootfs && RecycleFolder(context, folder, true)) {
+    if (UniqueFd entry = NamespaceOf(host, rootfs.get())) {
+      reply->fd(Role::kRootfs) = std::move(rootfs);
+      reply->fd(Role::kMountNamespace) = std::move(entry);
+      reply->recycled |= kRecycledFolder;
+      return;
+    }
   }
   rootfs.reset();
+  if (folder_fate == Fate::kRecycle && RecycleFolder(context, folder, false)) {
+    reply->recycled |= kRecycledFolder;
+    return;
+  }
   if (auto removed = RemoveFolder(host.store.get(), folder, "trash/" + context.runtime_id);
       !removed) {
     reply->failure = removed.error();

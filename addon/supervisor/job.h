@@ -19,14 +19,14 @@ namespace caisson {
 
 enum class JobKind : uint32_t {
   // inner hands
-  kLaunch,   // body: Launch. A container's process. kRetain 1: and one more mount of its rootfs
+  kLaunch,   // body: Launch. A container's process
   kExec,     // body: Exec. A process in a container
   kKill,     // kGroup
   kKit,      // launch::Kit
-  kSlot,     // kFolder, kLayer…: scratch folder with its overlay
+  kSlot,     // kFolder, kLayer…: scratch folder with its overlay, and a namespace with that
   kGroup,    // kGroup: makes it
-  kTidy,     // descriptors to close; kGroup + kGroupFate; kFolder + kFolderFate. kRootfs: what was
-             // retained, comes back with the folder
+  kTidy,     // descriptors to close; kGroup + kGroupFate; kFolder + kFolderFate. kRootfs: the
+             // folder's overlay, which comes back with a new namespace, or is closed
   kRemove,   // kFolder
   kRotate,   // kFolder (the log's path), kCount: renames, opens the next
   kImport,   // kFolder (of the copy); source: starts a worker
@@ -47,8 +47,7 @@ enum class JobTag : uint16_t {
   kPath,
   kCount,
   kGroupFate,
-  kFolderFate,
-  kRetain,
+  kFolderFate
 };
 
 enum class Fate : uint64_t {

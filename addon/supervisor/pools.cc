@@ -37,7 +37,7 @@ Pools::Slot Pools::TakeSlot(const std::vector<std::string>& layers) {
     list.ready.pop_front();
     return slot;
   }
-  return {FreshFolder(), {}, 0};
+  return {FreshFolder(), {}, {}, 0};
 }
 
 std::string Pools::TakeGroup(bool* ready) {
@@ -136,6 +136,7 @@ void Pools::DropSlot(Slot slot) {
   job.prepare = [held](Message& message) {
     message.kind = JobKind::kTidy;
     message.fd(Role::kRootfs) = std::move(held->rootfs);
+    message.fd(Role::kMountNamespace) = std::move(held->mount_namespace);
     message.fields.String(JobTag::kFolder, held->folder)
         .U64(JobTag::kFolderFate, static_cast<uint64_t>(Fate::kRemove));
     return true;
@@ -181,7 +182,7 @@ void Pools::FillList(List* list, size_t target) {
       const bool wanted =
           std::ranges::any_of(lists_, [&](const List& one) { return one.layers == layers; });
       if (closed_ || !wanted) {
-        ReturnSlot({std::move(*folder), {}, 0});
+        ReturnSlot({std::move(*folder), {}, {}, 0});
         return false;
       }
       message.kind = JobKind::kSlot;
@@ -190,7 +191,8 @@ void Pools::FillList(List* list, size_t target) {
       return true;
     };
     job.done = [this, layers = list->layers, folder](Message reply) {
-      Slot slot{*folder, std::move(reply.fd(Role::kRootfs)), 0};
+      Slot slot{*folder, std::move(reply.fd(Role::kRootfs)),
+                std::move(reply.fd(Role::kMountNamespace)), 0};
       const auto found =
           std::ranges::find_if(lists_, [&](const List& one) { return one.layers == layers; });
       if (found == lists_.end() || closed_) return DropSlot(std::move(slot));

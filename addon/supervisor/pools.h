@@ -21,8 +21,9 @@ class Pools {
 
   struct Slot {
     std::string folder;
-    UniqueFd rootfs;    // its overlay; absent: to be made by the start
-    uint32_t list = 0;  // where it belongs; 0: nowhere
+    UniqueFd rootfs;           // its overlay; absent: to be made by the start
+    UniqueFd mount_namespace;  // with the overlay as its root; absent: likewise
+    uint32_t list = 0;         // where it belongs; 0: nowhere
   };
 
   // For one start. Nothing prepared is nothing: invalid descriptors, a name to make.

@@ -279,7 +279,10 @@ void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
     }
     if ((reply.recycled & kRecycledGroup) != 0) pools_.ReturnGroup(std::move(remains->group));
     if (remains->folder_fate == Fate::kLeave) return;
-    Pools::Slot slot{{}, std::move(reply.fd(Role::kRootfs)), remains->list};
+    Pools::Slot slot{{},
+                     std::move(reply.fd(Role::kRootfs)),
+                     std::move(reply.fd(Role::kMountNamespace)),
+                     remains->list};
     if (reply.ok()) slot.folder = std::move(remains->folder);
     pools_.ReturnSlot(std::move(slot));
   };

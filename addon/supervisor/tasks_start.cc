@@ -179,10 +179,12 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
     Pools::Slot slot = pools_.TakeSlot(start.layers);
     task->folder = std::move(slot.folder);
     task->list = slot.list;
-    // Who may mount could have changed the file system itself, of which its next container must not
-    // know.
+    // Who may mount could change the file system itself, of which the next one must not know.
     const bool may_mount = (start.bounding >> CAP_SYS_ADMIN & 1) != 0;
-    if (slot.rootfs && !may_mount) message.fields.U64(JobTag::kRetain, 1);
+    if (slot.mount_namespace && !may_mount) {
+      task->rootfs.reset(fcntl(slot.rootfs.get(), F_DUPFD_CLOEXEC, 3));
+    }
+    message.fd(Role::kMountNamespace) = std::move(slot.mount_namespace);
     message.fd(Role::kRootfs) = std::move(slot.rootfs);
   }
   if (task->own_group) task->group = pools_.TakeGroup(&task->group_ready);
@@ -227,7 +229,6 @@ void Tasks::OnCloned(uint32_t id, Message reply) {
   task->pidfd = std::move(reply.fd(Role::kPidfd));
   task->report = std::move(reply.fd(Role::kReport));
   task->mount_namespace = std::move(reply.fd(Role::kMountNamespace));
-  task->rootfs = std::move(reply.fd(Role::kRootfs));
   if (task->log) task->log->Begin(std::move(reply.fd(Role::kLog)));
   (void)fcntl(task->report.get(), F_SETFL, O_NONBLOCK);  // Only ever read when there is something.
   task->pidfd_token =

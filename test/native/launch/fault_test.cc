@@ -46,6 +46,10 @@ void FailsAtEachStepOfAJoin() {
 void All(Sandbox& sandbox) {
   box = &sandbox;
   RUN(FailsAtEachStepOfALaunch);
+  if (CanCloneDetached()) {
+    sandbox.ready = Sandbox::Ready::kNamespace;
+    RUN(FailsAtEachStepOfALaunch);
+  }
   RUN(FailsAtEachStepOfAJoin);
 }
 

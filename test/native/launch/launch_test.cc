@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include <vector>
+
 #include "launch/sandbox.h"
 
 namespace caisson::test {
@@ -258,7 +260,7 @@ void TakesManyLayers() {
   }
 }
 
-void IsTheSameWithAKit() {
+void IsTheSameWhenPrepared(Sandbox::Ready ready) {
   const std::string look =
       "cut -d' ' -f5- /proc/self/mountinfo | sort | grep -v '^/ '; ls -lR /dev | grep -v tty; "
       "stat -c '%a %u %g' /dev /dev/shm /dev/pts /dev/mqueue /sys; hostname; "
@@ -275,15 +277,15 @@ void IsTheSameWithAKit() {
     return text;
   };
   const std::string plain = without_times(box->Print(look));
-  box->with_kit = true;
+  box->ready = ready;
   CHECK_EQ(without_times(box->Print(look)), plain);
-  box->with_kit = false;
+  box->ready = Sandbox::Ready::kNothing;
 }
 
 // A mount with options of its own is made as asked, and what shows a namespace that the container
 // shares with the host is not that of the kit.
 void UsesOfAKitWhatThePlanAllows() {
-  box->with_kit = true;
+  box->ready = Sandbox::Ready::kKit;
   FieldWriter shm = Mount(MountKind::kShm, "/shm", kNoDevices);
   shm.String(Tag::kMountData, "size=4096");
   CHECK_EQ(box->Print("mkdir -p /shm; stat -f -c '%b %S' /shm",
@@ -305,7 +307,7 @@ void UsesOfAKitWhatThePlanAllows() {
     if (outcome.failure) CHECK_EQ(Describe(*outcome.failure), "");
     CHECK_EQ(outcome.out, std::string(host_uts) + "\n");
   }
-  box->with_kit = false;
+  box->ready = Sandbox::Ready::kNothing;
 }
 
 void RunsNothingWithoutLayers() {
@@ -362,8 +364,11 @@ void ResistsARacer() {
 
 void All(Sandbox& sandbox) {
   box = &sandbox;
-  for (const bool with_kit : {false, true}) {
-    sandbox.with_kit = with_kit;
+  std::vector<Sandbox::Ready> all = {Sandbox::Ready::kNothing, Sandbox::Ready::kKit};
+  if (CanCloneDetached()) all.push_back(Sandbox::Ready::kNamespace);
+  for (const auto ready : all) {
+    sandbox.ready = ready;
+    printf("-- prepared: %d\n", static_cast<int>(ready));
     RUN(RunsInItsOwnNamespaces);
     RUN(GivesDevices);
     RUN(LeavesNothingOfTheHost);
@@ -378,8 +383,8 @@ void All(Sandbox& sandbox) {
     RUN(RefusesLinksForKernelFolders);
     RUN(KeepsToThePlanOfItsOwn);
   }
-  sandbox.with_kit = false;
-  RUN(IsTheSameWithAKit);
+  sandbox.ready = Sandbox::Ready::kNothing;
+  for (const auto ready : all) IsTheSameWhenPrepared(ready);
   RUN(UsesOfAKitWhatThePlanAllows);
   RUN(TellsOfSignalsAndCodes);
   RUN(WaitsAtTheGate);

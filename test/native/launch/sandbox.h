@@ -94,7 +94,8 @@ class Sandbox {
   explicit Sandbox(bool rootless);
 
   launch::Host host;
-  bool with_kit = false;  // the next launches have all that can be prepared
+  // What the next launches are given.
+  enum class Ready { kNothing, kKit, kNamespace } ready = Ready::kNothing;
   bool gated = false;     // what Prepared::gated of the next launches is
   bool open_gate = true;  // or close it
 
@@ -260,11 +261,22 @@ inline Outcome Sandbox::LaunchBytes(
   launch::Prepared prepared;
   prepared.folder = NewScratch();
   prepared.gated = gated;
-  if (with_kit) {
+  if (ready != Ready::kNothing) {
     auto kit = launch::MakeKit(host);
     if (!kit) CHECK_EQ(Describe(kit.error()), "");
     for (const UniqueFd& part : kit->parts) CHECK(part.valid());
     prepared.kit = std::move(*kit);
+  }
+  if (ready == Ready::kNamespace) {
+    auto rootfs = launch::MakeOverlay(host, (*plan)->layers, prepared.folder.get(),
+                                      launch::Upper::kKept, nullptr);
+    if (rootfs) {
+      const UniqueFd mount = launch::CloneDetached(rootfs->get());
+      CHECK(mount.valid());
+      auto made = launch::MakeMountNamespace(host, mount.get());
+      if (!made) CHECK_EQ(Describe(made.error()), "");
+      prepared.mount_namespace = std::move(*made);
+    }
   }
   int out[2];
   int err[2];
@@ -313,6 +325,14 @@ inline std::string Sandbox::Print(const std::string& script,
   CHECK_EQ(outcome.err, "");
   CHECK_EQ(outcome.code, 0);
   return outcome.out;
+}
+
+// Linux 6.15.
+inline bool CanCloneDetached() {
+  const UniqueFd context(sys::FsOpen("tmpfs"));
+  CHECK_OK(sys::FsCreate(context.get()));
+  const UniqueFd mount(sys::FsMount(context.get(), 0));
+  return launch::CloneDetached(mount.get()).valid();
 }
 
 inline int CountDescriptors() {
