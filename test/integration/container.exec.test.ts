@@ -81,8 +81,9 @@ describe('exec', () => {
   test('an error names what was asked, not what the container has', async () => {
     await using box = await t.sleeper({ cwd: '/tmp' });
     const asked = { cwd: '/nonesuch', env: { PATH: '/elsewhere:/bin' } };
-    for (const call of [box.exec(['true'], asked), box.spawn(['true'], asked)]) {
-      expect(await rejection(call)).toMatchObject({
+    const calls = [box.exec(['true'], asked), box.spawn(['true'], asked)];
+    for (const error of await Promise.all(calls.map(rejection))) {
+      expect(error).toMatchObject({
         code: 'ERR_LAUNCH_FAILED',
         details: { step: 'workdir', errno: 'ENOENT', path: '/nonesuch' },
         cause: { path: '/nonesuch' },
@@ -117,13 +118,14 @@ test('the runtime of a call on a container is its own or none', async () => {
   await using box = await t.sleeper();
   await using other = await Runtime.open(t.store.options);
   for (const runtime of ['x', null, other] as never[]) {
-    for (const call of [
+    const calls = [
       box.exec(['true'], { runtime }),
       box.spawn(['true'], { runtime }),
       box.start({ runtime }),
       box.wait({ runtime, until: 'running' }),
-    ]) {
-      expect(await rejection(call)).toMatchObject({
+    ];
+    for (const error of await Promise.all(calls.map(rejection))) {
+      expect(error).toMatchObject({
         code: 'ERR_INVALID_ARGUMENT',
         details: { option: 'runtime' },
       });
