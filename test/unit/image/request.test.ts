@@ -75,7 +75,6 @@ describe('parseImageConfig', () => {
     [{ User: 0 }, 'config.User'],
     [{ WorkingDir: 'app' }, 'config.WorkingDir'],
     [{ WorkingDir: './app' }, 'config.WorkingDir'],
-    [{ WorkingDir: `/${'x'.repeat(4095)}` }, 'config.WorkingDir'],
     [{ env: [] }, 'config.env'],
     [{ Labels: { a: 1 } }, 'config.Labels.a'],
     [[], 'config'],
@@ -83,8 +82,10 @@ describe('parseImageConfig', () => {
     expect(refusal(() => parseImageConfig(config))).toBe(option);
   });
 
-  test('an empty WorkingDir is none', () => {
+  test('an empty WorkingDir is none, one that no kernel takes is refused', () => {
     expect(parseImageConfig({ WorkingDir: '' })).toEqual({ WorkingDir: '' });
+    const WorkingDir = `/${'x'.repeat(4095)}`;
+    expect(refusal(() => parseImageConfig({ WorkingDir }))).toBe('config.WorkingDir');
   });
 
   test('the text of a variable is not repeated', () => {
