@@ -48,18 +48,16 @@ bool HoldsOnly(int folder, std::initializer_list<std::string_view> names) {
 }
 
 // An upper folder is as new when the container left nothing in it, nor changed anything of it: its
-// mode, owner, attributes and times are those of the container's "/".
+// mode, owner, attributes and times are those of the container's "/". A change in the tick of the
+// clock that it was made in does not show in its times.
 bool IsUntouched(int upper) {
   struct statx info = {};
   if (statx(upper, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &info) != 0) return false;
-  if ((info.stx_mask & STATX_BTIME) != 0) {
-    const bool changed = info.stx_ctime.tv_sec != info.stx_btime.tv_sec ||
-                         info.stx_ctime.tv_nsec != info.stx_btime.tv_nsec;
-    return !changed && HoldsOnly(upper, {});
-  }
-  if ((info.stx_mode & 07777) != 0755 || info.stx_uid != 0 || info.stx_gid != 0) return false;
-  if (flistxattr(upper, nullptr, 0) > 0) return false;
-  return HoldsOnly(upper, {});
+  const bool changed =
+      (info.stx_mask & STATX_BTIME) != 0 && (info.stx_ctime.tv_sec != info.stx_btime.tv_sec ||
+                                             info.stx_ctime.tv_nsec != info.stx_btime.tv_nsec);
+  return !changed && (info.stx_mode & 07777) == 0755 && info.stx_uid == 0 && info.stx_gid == 0 &&
+         flistxattr(upper, nullptr, 0) <= 0 && HoldsOnly(upper, {});
 }
 
 // With the mark of an ephemeral overlay in it, the kernel takes no folder again.

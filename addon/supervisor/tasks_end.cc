@@ -118,6 +118,14 @@ void Tasks::OnPidfd(Task* task) {
   } else if (task->status.si_pid == 0) {
     return;  // Not yet.
   }
+  if (task->kind == Kind::kExec && task->asked == Reason::kExited) {
+    // What we kill a container for ends its execs as well. It is there still: its own end waits for
+    // theirs.
+    const Task* container = Find(task->container);
+    const bool ours = container != nullptr &&
+                      (container->asked == Reason::kKilled || container->asked == Reason::kTimeout);
+    if (ours) task->asked = Reason::kKilled;
+  }
   loop_.Forget(&task->pidfd_token);
   loop_.Forget(&task->report_token);
   loop_.Cancel(&task->timeout);
@@ -190,7 +198,7 @@ void Tasks::SendExited(const Task& task) {
   Reason reason = Reason::kExited;
   const bool by_signal = task.status.si_code == CLD_KILLED || task.status.si_code == CLD_DUMPED;
   // A subreaper ends in its own way when it was asked to kill.
-  const bool subreaper = task.kind == Kind::kExec && task.group.empty();
+  const bool subreaper = task.kind == Kind::kExec && task.group.empty() && task.kill_wanted;
   if (task.asked == Reason::kLost) {
     reason = Reason::kLost;
   } else {

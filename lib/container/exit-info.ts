@@ -23,9 +23,9 @@ export interface ExitInfo {
   finishedAt: Date;
   /**
    * `'exited'`: by itself, with `exitCode`. `'signaled'`: by a signal that it or somebody sent, or because its
-   * container ended. `'killed'`: by SIGKILL of `kill`, `stop`, `remove` or `close` of this library. `'timeout'`: by
-   * `timeoutMs`. `'aborted'`: by `signal`. `'oom'`: for want of memory. `'lost'`: nobody saw its end, the supervisor
-   * was lost.
+   * container ended by itself. `'killed'`: by SIGKILL of `kill`, `stop`, `remove` or `close` of this library, also
+   * with its container, or by a timeout of that. `'timeout'`: by its own `timeoutMs`. `'aborted'`: by `signal`.
+   * `'oom'`: for want of memory. `'lost'`: nobody saw its end, the supervisor was lost.
    */
   reason: 'exited' | 'signaled' | 'oom' | 'timeout' | 'aborted' | 'killed' | 'lost';
   /** Somebody in its cgroup was killed for want of memory, if not this process. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 
-import { Runtime } from '../../lib/index.js';
+import { Runtime, type Container, type ContainerOptions } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 
@@ -111,6 +111,26 @@ describe('exec', () => {
     await sleep(200);
     await box.kill();
     expect(await running).toMatchObject({ exitCode: null, signal: 'SIGKILL', stdout: 'so far\n' });
+  });
+
+  test.each<[string, string, Partial<ContainerOptions>, (box: Container) => unknown]>([
+    ['kill', 'killed', {}, (box) => box.kill()],
+    ['stop', 'killed', {}, (box) => box.stop({ graceMs: 0 })],
+    ['remove', 'killed', {}, (box) => box.remove({ force: true })],
+    ['close', 'killed', {}, () => t.runtime.close()],
+    ['timeout', 'killed', { timeoutMs: 300 }, () => undefined],
+    ['its own end', 'signaled', { argv: ['sleep', '0.3'] }, () => undefined],
+  ])('%s of the container: they were %s', async (_, reason, options, end) => {
+    const box = await t.sleeper(options);
+    const call = box.exec(['sleep', '1000']);
+    const spawned = await box.spawn(['sh', '-c', 'sleep 1000 & sleep 1000']);
+    const ended = await box.spawn(['sh', '-c', 'exit 3']);
+    expect(await ended.exited).toMatchObject({ exitCode: 3, reason: 'exited' });
+    await end(box);
+    const expected = { exitCode: null, signal: 'SIGKILL', reason };
+    expect(await call).toMatchObject(expected);
+    expect(await spawned.exited).toMatchObject(expected);
+    await box.remove({ force: true });
   });
 });
 
