@@ -17,8 +17,12 @@ interface Identity {
 }
 
 const FILE = 'store.json';
-/** What may lie in a folder that is to become a store: what a first try that was cut short left. */
+/**
+ * What may lie in a folder that is to become a store: what a first try that was cut short left, and the record of
+ * somebody who was faster, which is looked at when ours cannot be written.
+ */
 const OURS = new Set([
+  FILE,
   'containers',
   'images',
   'layers',

@@ -1,6 +1,7 @@
 import { chmod, lstat, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { refuseForeign, writeIdentity } from '../../../lib/store/identity.js';
 import { openStore, type Suitability } from '../../../lib/store/index.js';
 import { tempFolder } from '../../helpers/temp.js';
 
@@ -51,6 +52,14 @@ describe('openStore', () => {
     const root = join(folder.path, 's');
     await Promise.all(Array.from({ length: 8 }, () => openStore(root, own)));
     await openStore(root, own);
+  });
+
+  test('one that somebody makes between the look and the making is taken', async () => {
+    await using folder = await tempFolder();
+    const root = join(folder.path, 's');
+    await openStore(root, own);
+    await refuseForeign(root);
+    expect(await writeIdentity({ root, mode: own })).toBe(false);
   });
 
   test('one that was cut short is completed', async () => {
