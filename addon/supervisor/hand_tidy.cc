@@ -80,6 +80,47 @@ bool RecycleFolder(const HandContext& context, const std::string& path, bool mou
          (mounted || RemoveMark(folder->get()));
 }
 
+void TidyGroup(const launch::Host& host, const std::string& group, Fate fate, Message* reply) {
+  if (group.empty()) return;
+  if (fate == Fate::kRecycle && IsEmptyGroup(host, group)) {
+    reply->recycled |= kRecycledGroup;
+  } else if (fate == Fate::kIfEmpty) {
+    // What an exec left running goes on in its group, until the container ends.
+    for (const launch::Hierarchy& hierarchy : host.hierarchies) {
+      (void)unlinkat(hierarchy.folder.get(), group.c_str(), AT_REMOVEDIR);
+    }
+  } else if (auto removed = launch::RemoveCgroup(host, group); !removed) {
+    reply->failure = removed.error();
+  }
+}
+
+// True: `reply` holds what the next container on `folder` needs.
+bool Recycle(const HandContext& context, const std::string& folder, UniqueFd rootfs,
+             Message* reply) {
+  if (rootfs && RecycleFolder(context, folder, true)) {
+    if (UniqueFd entry = NamespaceOf(context.host, rootfs.get())) {
+      reply->fd(Role::kRootfs) = std::move(rootfs);
+      reply->fd(Role::kMountNamespace) = std::move(entry);
+      return true;
+    }
+  }
+  rootfs.reset();
+  return RecycleFolder(context, folder, false);
+}
+
+void TidyFolder(const HandContext& context, const std::string& folder, Fate fate, UniqueFd rootfs,
+                Message* reply) {
+  if (folder.empty() || fate == Fate::kLeave) return;
+  if (fate == Fate::kRecycle && Recycle(context, folder, std::move(rootfs), reply)) {
+    reply->recycled |= kRecycledFolder;
+    return;
+  }
+  rootfs.reset();
+  const auto removed =
+      RemoveFolder(context.host.store.get(), folder, "trash/" + context.runtime_id);
+  if (!removed) reply->failure = removed.error();
+}
+
 }  // namespace
 
 void Tidy(const HandContext& context, Message& job, Message* reply) {
@@ -87,43 +128,10 @@ void Tidy(const HandContext& context, Message& job, Message* reply) {
   // The last descriptors of mounts and namespaces: this is where their tear-down happens.
   for (UniqueFd& fd : job.fds) fd.reset();
   job.more.clear();
-
-  const launch::Host& host = context.host;
-  const std::string group = job.First(JobTag::kGroup);
-  const Fate group_fate = static_cast<Fate>(job.Number(JobTag::kGroupFate));
-  if (!group.empty() && group_fate == Fate::kRecycle && IsEmptyGroup(host, group)) {
-    reply->recycled |= kRecycledGroup;
-  } else if (!group.empty() && group_fate == Fate::kIfEmpty) {
-    // What an exec left running goes on in its group, until the container ends.
-    for (const launch::Hierarchy& hierarchy : host.hierarchies) {
-      (void)unlinkat(hierarchy.folder.get(), group.c_str(), AT_REMOVEDIR);
-    }
-  } else if (!group.empty()) {
-    if (auto removed = launch::RemoveCgroup(host, group); !removed) {
-      reply->failure = removed.error();
-    }
-  }
-
-  const std::string folder = job.First(JobTag::kFolder);
-  const Fate folder_fate = static_cast<Fate>(job.Number(JobTag::kFolderFate));
-  if (folder.empty() || folder_fate == Fate::kLeave) return;
-  if (folder_fate == Fate::kRecycle && rootfs && RecycleFolder(context, folder, true)) {
-    if (UniqueFd entry = NamespaceOf(host, rootfs.get())) {
-      reply->fd(Role::kRootfs) = std::move(rootfs);
-      reply->fd(Role::kMountNamespace) = std::move(entry);
-      reply->recycled |= kRecycledFolder;
-      return;
-    }
-  }
-  rootfs.reset();
-  if (folder_fate == Fate::kRecycle && RecycleFolder(context, folder, false)) {
-    reply->recycled |= kRecycledFolder;
-    return;
-  }
-  if (auto removed = RemoveFolder(host.store.get(), folder, "trash/" + context.runtime_id);
-      !removed) {
-    reply->failure = removed.error();
-  }
+  TidyGroup(context.host, job.First(JobTag::kGroup),
+            static_cast<Fate>(job.Number(JobTag::kGroupFate)), reply);
+  TidyFolder(context, job.First(JobTag::kFolder),
+             static_cast<Fate>(job.Number(JobTag::kFolderFate)), std::move(rootfs), reply);
 }
 
 void RotateLog(const launch::Host& host, Message& job, Message* reply) {

@@ -79,8 +79,12 @@ function stop(core: Supervised, run: Run, request: StopRequest): Stopping {
   const work = async (): Promise<ExitInfo> => {
     try {
       if (graceMs > 0) {
-        await sendSignal(core, run, signalOf(core, request), 'stop');
-        const exit = await Promise.race([run.exited, grace.over]);
+        // What cannot be asked to end is ended.
+        const asked = sendSignal(core, run, signalOf(core, request), 'stop').then(
+          () => grace.over,
+          () => undefined,
+        );
+        const exit = await Promise.race([run.exited, asked]);
         if (exit !== undefined) return exit;
       }
       await killTree(core, run);

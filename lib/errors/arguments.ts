@@ -96,7 +96,7 @@ export function checkArray(value: unknown, option: string): readonly unknown[] {
 export function checkAbsolutePath(value: unknown, option: string): string {
   const path = checkName(value, option);
   if (!path.startsWith('/')) throw invalid(option, `must be an absolute path, not ${quote(path)}`);
-  if (path.length > 4095) throw invalid(option, 'must be shorter than 4096 characters');
+  if (Buffer.byteLength(path) > 4095) throw invalid(option, 'must be shorter than 4096 bytes');
   const parts: string[] = [];
   for (const part of path.split('/')) {
     if (part === '' || part === '.') continue;

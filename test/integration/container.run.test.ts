@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -68,6 +68,14 @@ describe('what a container is', () => {
       // More than one: slots are used in turn.
       for (let i = 0; i < 3; i += 1) expect((await sh(look)).stdout, deed).toBe(first);
     }
+  });
+
+  test('folders of those that wrote nothing serve again', async () => {
+    for (let i = 0; i < 60; i += 1) await sh('true');
+    const scratch = join(t.store.root, 'scratch');
+    const [own] = await readdir(scratch);
+    const numbers = (await readdir(join(scratch, own!))).map(Number);
+    expect(Math.max(...numbers)).toBeLessThan(40);
   });
 
   test("networks: 'host' is this machine's, for root", async () => {
