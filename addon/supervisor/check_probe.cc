@@ -50,6 +50,15 @@ int Reap(pid_t child) {
   return status;
 }
 
+// In a chroot no mount is at "/": its propagation cannot be changed, nor can pivot_root leave it.
+bool IsChroot() {
+  for (const std::string& line : Lines(ReadFile("/proc/self/mountinfo", 1 << 20))) {
+    const std::vector<std::string> words = Words(line);
+    if (words.size() > 4 && words[4] == "/") return false;
+  }
+  return true;
+}
+
 // Makes the child the place a supervisor works in. What fails here is the finding.
 bool Enter(const Host& host, Finding* finding) {
   if (host.rootless) {
@@ -64,7 +73,11 @@ bool Enter(const Host& host, Finding* finding) {
   // Not private but slave: in a user namespace the copied mounts are locked and this is all one may
   // do.
   if (sys::Mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
-    *finding = Fail(UserNamespaceCause(host, errno), errno, "mount propagation cannot be changed");
+    const int error = errno;
+    *finding =
+        error == EINVAL && IsChroot()
+            ? Fail("chroot", error, "the program runs in a chroot whose root is no mount")
+            : Fail(UserNamespaceCause(host, error), error, "mount propagation cannot be changed");
     return false;
   }
   return true;
@@ -141,14 +154,8 @@ const char* UserNamespaceCause(const Host& host, int error) {
   const std::string restricted = ReadWord("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
   if (host.uid != 0 && !restricted.empty() && restricted != "0") return "apparmor";
   if (host.filtered) return "outer-seccomp";
-  // In a chroot no mount is at "/", and the kernel refuses a user namespace there.
-  bool root_is_mount = false;
-  for (const std::string& line : Lines(ReadFile("/proc/self/mountinfo", 1 << 20))) {
-    const std::vector<std::string> words = Words(line);
-    root_is_mount |= words.size() > 4 && words[4] == "/";
-  }
-  if (!root_is_mount) return "chroot";
-  return "lsm";
+  // The kernel refuses a user namespace there.
+  return IsChroot() ? "chroot" : "lsm";
 }
 
 std::string ReadFile(const char* path, size_t limit) {
