@@ -1,8 +1,8 @@
-import { stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { notYet } from '../errors/arguments.js';
 import { parseSignal } from '../native/signals.js';
 import type { ExitInfo } from './exit-info.js';
+import { endOfLog } from './log-follower.js';
 import { LogStream } from './log-stream.js';
 import type { Process } from './process.js';
 import type { Run } from './run-record.js';
@@ -18,7 +18,8 @@ export async function attachTo(core: Supervised): Promise<Process> {
   const run = core.lastRun;
   if (run === undefined) throw new Error('a running container has a run');
   const path = parts.store.path('containers', core.id, 'log');
-  const source = { path, files: plan.log.files, at: await stat(path), end: run.exited };
+  const { files } = plan.log;
+  const source = { path, files, at: await endOfLog(path, files), end: run.exited };
   return new AttachedProcess(
     core,
     run,

@@ -1,9 +1,10 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { LogParser, type LogRecord } from './log-records.js';
+import { takeRecords, type LogRecord } from './log-records.js';
 
-const READ_BYTES = 64 * 1024;
+/** More than the longest record (64 KiB and its header): one read has at least a whole one. */
+const READ_BYTES = 128 * 1024;
 
 /**
  * Follows a log file from its end, over rotations (`log` becomes `log.1`, and so on), until its
@@ -13,12 +14,14 @@ const READ_BYTES = 64 * 1024;
 export class LogFollower {
   readonly #path: string;
   readonly #files: number;
-  readonly #parser = new LogParser();
   readonly #watcher: FSWatcher;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   #file: FileHandle;
   #inode: number;
+  /** Where the next record begins. */
   #position: number;
+  /** How far the file went when it was read last. */
+  #seen: number;
   #wake: (() => void) | undefined;
   #changed = false;
   #finished = false;
@@ -32,6 +35,7 @@ export class LogFollower {
     this.#file = file;
     this.#inode = at.ino;
     this.#position = at.size;
+    this.#seen = at.size;
     watcher.on('change', () => {
       this.#notice();
     });
@@ -105,14 +109,28 @@ export class LogFollower {
     this.#wake?.();
   }
 
+  /**
+   * Always from the beginning of a record: one that there was no room for is taken back, and the half of it
+   * that was read would be continued by another one.
+   */
   async #read(): Promise<LogRecord[]> {
     for (;;) {
       const { bytesRead } = await this.#file.read(this.#buffer, 0, READ_BYTES, this.#position);
-      if (bytesRead === 0) return [];
-      this.#position += bytesRead;
-      const records = this.#parser.push(Buffer.from(this.#buffer.subarray(0, bytesRead)));
+      this.#seen = this.#position + bytesRead;
+      if (bytesRead === 0 && !(await this.#isEmptied())) return [];
+      const { records, end } = takeRecords(Buffer.from(this.#buffer.subarray(0, bytesRead)));
+      this.#position += end;
       if (records.length > 0) return records;
+      if (end === 0 && bytesRead > 0) return [];
     }
+  }
+
+  /** A log that cannot be rotated begins anew. */
+  async #isEmptied(): Promise<boolean> {
+    const { size } = await this.#file.stat();
+    if (size >= this.#position) return false;
+    this.#position = 0;
+    return true;
   }
 
   /** When the open file was rotated away: the one that was begun after it. */
@@ -121,28 +139,28 @@ export class LogFollower {
     if (next === undefined) return false;
     // It may have grown between our last read and its rotation.
     const { size } = await this.#file.stat();
-    if (size > this.#position) return true;
-    let file: FileHandle;
-    try {
-      file = await open(next, 'r');
-    } catch {
-      return false; // rotated once more meanwhile, or removed: looked for again after the next change
+    if (size > this.#seen) return true;
+    const file = await open(next.path, 'r').catch(() => undefined);
+    if (file === undefined) return false; // rotated or removed meanwhile: looked for again after the next change
+    if ((await file.stat()).ino !== next.ino) {
+      await file.close();
+      return true; // rotated: there is one between
     }
     await this.#file.close();
     this.#file = file;
-    this.#inode = (await file.stat()).ino;
+    this.#inode = next.ino;
     this.#position = 0;
-    this.#parser.reset();
+    this.#seen = 0;
     return true;
   }
 
-  /** Path of the file after the open one: files are numbered from the newest. */
-  async #following(): Promise<string | undefined> {
-    let newer: string | undefined;
+  /** The file after the open one: files are numbered from the newest. */
+  async #following(): Promise<{ path: string; ino: number } | undefined> {
+    let newer: { path: string; ino: number } | undefined;
     for (const path of pathsOf(this.#path, this.#files)) {
       const found = await stat(path).catch(() => undefined);
       if (found?.ino === this.#inode) return newer;
-      if (found !== undefined) newer = path;
+      if (found !== undefined) newer = { path, ino: found.ino };
     }
     return newer; // ours is gone altogether: the oldest that is left
   }
@@ -163,6 +181,15 @@ export interface LogSource {
   readonly end: Promise<unknown>;
 }
 
+/** Where a log ends now. While it is being rotated the newest file may have no name. */
+export async function endOfLog(path: string, files: number): Promise<LogPlace> {
+  for (const candidate of pathsOf(path, files)) {
+    const found = await stat(candidate).catch(() => undefined);
+    if (found !== undefined) return { ino: found.ino, size: found.size };
+  }
+  return { ino: 0, size: 0 };
+}
+
 /** The newest first. */
 const pathsOf = (path: string, files: number): string[] => [
   path,
@@ -178,7 +205,9 @@ async function openAt(
   for (const candidate of pathsOf(path, files)) {
     const file = await open(candidate, 'r').catch(() => undefined);
     if (file === undefined) continue;
-    if ((await file.stat()).ino === at.ino) return { file, start: at };
+    if ((await file.stat()).ino === at.ino) {
+      return { file, start: { ino: at.ino, size: await recordBefore(file, at.size) } };
+    }
     await file.close();
   }
   for (const candidate of pathsOf(path, files).reverse()) {
@@ -187,4 +216,16 @@ async function openAt(
     return { file, start: { ino: (await file.stat()).ino, size: 0 } };
   }
   throw Object.assign(new Error(`no log at ${path}`), { code: 'ENOENT' });
+}
+
+/** Where the record begins that reaches to `size` or beyond: a file may be looked at while one is being written. */
+async function recordBefore(file: FileHandle, size: number): Promise<number> {
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  for (let at = 0; ;) {
+    const wanted = Math.min(READ_BYTES, size - at);
+    const { bytesRead } = await file.read(buffer, 0, wanted, at);
+    const { end } = takeRecords(buffer.subarray(0, bytesRead));
+    if (end === 0) return at;
+    at += end;
+  }
 }

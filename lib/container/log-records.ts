@@ -14,31 +14,21 @@ const STDERR = 2;
 /** `flags` of output; any other record is the log's own note: how many bytes were dropped. */
 const OUTPUT = 0;
 
-/** Takes the bytes of a log file in pieces of any size and gives back whole records. */
-export class LogParser {
-  #rest: Buffer = Buffer.alloc(0);
-
-  push(bytes: Buffer): LogRecord[] {
-    const buffer = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
-    const records: LogRecord[] = [];
-    let at = 0;
-    while (buffer.length - at >= HEADER_BYTES) {
-      const size = buffer.readUInt32LE(at);
-      const end = at + HEADER_BYTES + size;
-      if (end > buffer.length) break;
-      const stream = buffer[at + 4] === STDERR ? 'stderr' : 'stdout';
-      if (buffer[at + 5] === OUTPUT) {
-        records.push({ stream, data: buffer.subarray(at + HEADER_BYTES, end) });
-      }
-      at = end;
+/** The whole records that `bytes`, the beginning of one first, hold; and where the one after them begins. */
+export function takeRecords(bytes: Buffer): {
+  readonly records: LogRecord[];
+  readonly end: number;
+} {
+  const records: LogRecord[] = [];
+  let at = 0;
+  while (bytes.length - at >= HEADER_BYTES) {
+    const end = at + HEADER_BYTES + bytes.readUInt32LE(at);
+    if (end > bytes.length) break;
+    if (bytes[at + 5] === OUTPUT) {
+      const stream = bytes[at + 4] === STDERR ? 'stderr' : 'stdout';
+      records.push({ stream, data: bytes.subarray(at + HEADER_BYTES, end) });
     }
-    // A copy: what is kept must not hold the whole read, nor change under it.
-    this.#rest = Buffer.from(buffer.subarray(at));
-    return records;
+    at = end;
   }
-
-  /** Another file begins: half a record at the end of the last one will never be completed. */
-  reset(): void {
-    this.#rest = Buffer.alloc(0);
-  }
+  return { records, end: at };
 }

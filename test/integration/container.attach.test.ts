@@ -14,6 +14,7 @@ beforeAll(() => {
   watch(tmpdir(), { persistent: false }).close();
 });
 
+const Y = 'y'.charCodeAt(0);
 const loop = (body: string): string[] => ['sh', '-c', `while read line; do ${body}; done`];
 
 describe('attach', () => {
@@ -79,6 +80,22 @@ describe('attach', () => {
     const log = { type: 'file', maxBytes: '1MiB', files: 2 } as const;
     await using box = await t.sleeper({ argv, log });
     expect(await box.wait()).toMatchObject({ exitCode: 3 });
+  });
+
+  test('joined at any moment, also in the middle of a write or a rotation, it gets whole pieces', async () => {
+    const argv = ['sh', '-c', 'while :; do head -c 5000000 /dev/zero; done | tr "\\0" y'];
+    const log = { type: 'file', maxBytes: '1MiB', files: 3 } as const;
+    await using box = await t.sleeper({ argv, log });
+    for (let i = 0; i < 60; i++) {
+      const process = await box.attach();
+      let bytes = 0;
+      for await (const piece of process.stdout) {
+        expect((piece as Buffer).every((byte) => byte === Y)).toBe(true);
+        bytes += (piece as Buffer).length;
+        if (bytes > 200_000) break;
+      }
+      await process[Symbol.asyncDispose]();
+    }
   });
 
   test('an ended one and one without a log cannot be attached to', async () => {

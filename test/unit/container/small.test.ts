@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { asAborted, exitInfo } from '../../../lib/container/exit-info.js';
-import { LogParser } from '../../../lib/container/log-records.js';
 import { shellLine } from '../../../lib/container/quote.js';
 import { Reason, Tag } from '../../../lib/native/protocol.js';
 import { parseSignal, stopSignalNumber } from '../../../lib/native/signals.js';
@@ -107,38 +106,5 @@ describe('how a process ended', () => {
     const killed = exited({ exitSignal: 9, reason: Reason.killed });
     const ended = exited({ exitCode: 0, reason: Reason.exited });
     expect([asAborted(killed).reason, asAborted(ended).reason]).toEqual(['aborted', 'exited']);
-  });
-});
-
-describe('log records', () => {
-  const record = (stream: number, text: string): Buffer => {
-    const header = Buffer.alloc(16);
-    header.writeUInt32LE(Buffer.byteLength(text), 0);
-    header[4] = stream;
-    return Buffer.concat([header, Buffer.from(text)]);
-  };
-  const all = Buffer.concat([
-    record(1, 'one'),
-    record(2, ''),
-    record(2, 'two'),
-    record(1, 'x'.repeat(300)),
-  ]);
-
-  test.each([1, 7, 16, 17, 100, 10_000])('in pieces of %i bytes', (size) => {
-    const parser = new LogParser();
-    const records: string[] = [];
-    for (let at = 0; at < all.length; at += size) {
-      for (const { stream, data } of parser.push(all.subarray(at, at + size))) {
-        records.push(`${stream} ${data.toString()}`);
-      }
-    }
-    expect(records).toEqual(['stdout one', 'stderr ', 'stderr two', `stdout ${'x'.repeat(300)}`]);
-  });
-
-  test('half a record at the end of a file is dropped with it', () => {
-    const parser = new LogParser();
-    expect(parser.push(all.subarray(0, 18))).toEqual([]);
-    parser.reset();
-    expect(parser.push(record(1, 'new')).map(({ data }) => data.toString())).toEqual(['new']);
   });
 });
