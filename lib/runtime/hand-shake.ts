@@ -1,6 +1,7 @@
 import { CaissonError } from '../errors/index.js';
-import { kernelFailure, readFailed } from '../native/failure.js';
+import { kernelFailure, readFailed, systemError, type Failed } from '../native/failure.js';
 import { PROTOCOL_VERSION, Tag, Type, type CgroupMode } from '../native/protocol.js';
+import type { StepName } from '../native/steps.js';
 import { FieldWriter, type FieldReader } from '../native/wire.js';
 import type { SupervisorFacts, SupervisorOptions } from './supervisor-types.js';
 
@@ -18,10 +19,7 @@ export function readWelcome(
   { type, fields }: { readonly type: number; readonly fields: FieldReader },
   bootstrapPid: number,
 ): SupervisorFacts {
-  if (type === Type.failed) {
-    const failed = readFailed(fields);
-    throw new CaissonError('ERR_SUPERVISOR_START', kernelFailure(failed, failed.detail));
-  }
+  if (type === Type.failed) throw startError(readFailed(fields));
   checkVersion(type === Type.welcome ? (fields.number(Tag.version) ?? 0) : 0);
   return {
     cgroupMode: (fields.number(Tag.cgroupMode) ?? 0) as CgroupMode,
@@ -30,6 +28,25 @@ export function readWelcome(
     handPids: fields.numbers(Tag.handPid),
   };
 }
+
+/** A folder that it cannot write to is not the supervisor's fault: said as the opening of a store says it. */
+function startError(failed: Failed): CaissonError {
+  const details = kernelFailure(failed, failed.detail);
+  const { step, errno, path } = details;
+  const cause = systemError(failed.errno, failed.syscall, path);
+  if (path !== undefined && WRITES.has(step)) {
+    if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+      return new CaissonError('ERR_STORE_FULL', { path, errno }, { cause });
+    }
+    if (errno === 'EROFS') {
+      const reason = 'its file system is read-only';
+      return new CaissonError('ERR_STORE_UNUSABLE', { root: path, reason }, { cause });
+    }
+  }
+  return new CaissonError('ERR_SUPERVISOR_START', details, { cause });
+}
+
+const WRITES: ReadonlySet<string> = new Set<StepName>(['store', 'runFolder', 'journal']);
 
 /** A start that the kernel refused, as an error that says so. */
 export function orStartError<T>({ executable }: SupervisorOptions, start: () => T): T {

@@ -18,6 +18,9 @@ interface Entry {
   message(type: number, body: Uint8Array | null, pidfd: number): void;
 }
 
+/** Nothing is sent before Hello. */
+const HELLO_ID = 1;
+
 interface Answer {
   readonly type: number;
   readonly fields: FieldReader;
@@ -251,7 +254,8 @@ export class Supervisor {
 
   #receive(type: number, id: number, body: Uint8Array, fds: readonly number[]): void {
     try {
-      this.#entries.get(id)?.message(type, body, fds[0] ?? -1);
+      // Why it could not start is said before Hello is read: with no id, and it answers that one.
+      this.#entries.get(id === 0 ? HELLO_ID : id)?.message(type, body, fds[0] ?? -1);
     } finally {
       for (const fd of fds) this.#binding.closeFd(fd);
     }

@@ -97,11 +97,15 @@ const exitBody = (fields: [Tag, number][]): Uint8Array => {
   return body.bytes();
 };
 
-const failure = (step: string, errno: number): Uint8Array =>
-  exitBody([
-    [Tag.step, STEPS.findIndex(({ name }) => name === step)],
-    [Tag.errno, errno],
-  ]);
+const failure = (step: string, errno: number, detail = ''): Uint8Array =>
+  new FieldWriter(64)
+    .u64(
+      Tag.step,
+      STEPS.findIndex(({ name }) => name === step),
+    )
+    .u64(Tag.errno, errno)
+    .string(Tag.detail, detail)
+    .bytes();
 
 const settle = async (): Promise<void> => {
   for (let i = 0; i < 10; i++) await Promise.resolve();
@@ -146,6 +150,27 @@ describe('hand-shake', () => {
       code: 'ERR_SUPERVISOR_START',
       details: { step: 'userNamespace', errno: 'EPERM' },
     });
+    // Said before Hello was read, so without its id.
+    const early = new FakeChannel();
+    early.send = function send() {
+      this.answer(Type.failed, 0, failure('cgroupRoot', 13));
+    };
+    await expect(open(early)).rejects.toMatchObject({
+      code: 'ERR_SUPERVISOR_START',
+      details: { step: 'cgroupRoot', errno: 'EACCES' },
+    });
+    for (const [step, errno, code] of [
+      ['journal', 28, 'ERR_STORE_FULL'],
+      ['runFolder', 28, 'ERR_STORE_FULL'],
+      ['runFolder', 30, 'ERR_STORE_UNUSABLE'],
+      ['userNamespace', 28, 'ERR_SUPERVISOR_START'],
+    ] as const) {
+      const channel = new FakeChannel();
+      channel.send = function send() {
+        this.answer(Type.failed, 0, failure(step, errno, '/run/folder'));
+      };
+      await expect(open(channel)).rejects.toMatchObject({ code });
+    }
     const dead = new FakeChannel();
     dead.send = function send() {
       this.options.onClose({ exitCode: 1, signal: null });
