@@ -33,7 +33,7 @@ export function found() {
   const lines = [];
   for (const folder of readdirSync(addon, { withFileTypes: true })) {
     if (!folder.isDirectory() || folder.name === 'gyp') continue;
-    for (const name of readdirSync(join(addon, folder.name))) {
+    for (const name of readdirSync(join(addon, folder.name), { recursive: true })) {
       if (!name.endsWith('.cc')) continue;
       lines.push(`${TARGETS[folder.name] ?? 'supervisor'}: ${folder.name}/${name}`);
     }
