@@ -93,9 +93,10 @@ describe('lock', () => {
     expect(String(line)).toBe('yes\n');
     expect(await binding().lock(path, 'exclusive', false)).toBe(null);
     const mine = binding().lock(path, 'exclusive', true);
+    const closed = once(child, 'close');
     child.kill('SIGKILL');
     (await mine)!.release();
-    await once(child, 'close');
+    await closed;
   });
 
   test('a waiting lock does not hold up the end of the process', async () => {
