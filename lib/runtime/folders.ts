@@ -1,8 +1,9 @@
-import { lstatSync, mkdirSync } from 'node:fs';
+import { access, constants, lstat } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
+import { errnoOf, makeFolder } from '../store/files.js';
 import type { Mode } from './parts.js';
 import type { OpenRequest } from './request.js';
 
@@ -47,25 +48,28 @@ function defaultRunDir(isRoot: boolean): string {
 
 const isAbsolute = (path: string | undefined): path is string => path?.startsWith('/') === true;
 
-/** A folder that only its owner can enter; one that others could have put there is refused. */
-export function makePrivateFolder(path: string): void {
+/** A folder that only its owner can enter and that can be written to; one that others could have put there is refused. */
+export async function makePrivateFolder(path: string): Promise<void> {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    const { uid, mode } = lstatSync(path);
-    const own = process.geteuid?.() ?? uid;
-    if (uid !== own || (mode & 0o022) !== 0) {
-      throw new CaissonError('ERR_STORE_UNUSABLE', {
-        root: path,
-        reason: 'it belongs to another user, or others may write to it',
-      });
+    await makeFolder(path);
+    const status = await lstat(path);
+    if (!status.isDirectory()) throw unusable(path, 'it is not a folder');
+    const own = process.geteuid?.() ?? status.uid;
+    if (status.uid !== own || (status.mode & 0o022) !== 0) {
+      throw unusable(path, 'it belongs to another user, or others may write to it');
     }
+    await access(path, constants.W_OK | constants.X_OK);
   } catch (error) {
     if (CaissonError.is(error)) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOSPC' || code === 'EDQUOT') {
-      throw new CaissonError('ERR_STORE_FULL', { path, errno: code }, { cause: error });
-    }
-    const reason = `it cannot be made (${code ?? String(error)})`;
-    throw new CaissonError('ERR_STORE_UNUSABLE', { root: path, reason }, { cause: error });
+    const errno = errnoOf(error) ?? String(error);
+    const reason =
+      errno === 'EROFS' ? 'its file system is read-only' : `it cannot be used (${errno})`;
+    throw unusable(path, reason, error);
   }
+}
+
+function unusable(root: string, reason: string, cause?: unknown): CaissonError {
+  const hint = "Give Runtime.open() a `runDir` that is this user's alone (0700).";
+  const options = cause === undefined ? { hint } : { hint, cause };
+  return new CaissonError('ERR_STORE_UNUSABLE', { root, reason }, options);
 }

@@ -29,19 +29,13 @@ export function readWelcome(
   };
 }
 
-/** A folder that it cannot write to is not the supervisor's fault: said as the opening of a store says it. */
+/** A folder that is full is not the supervisor's fault: said as everywhere. */
 function startError(failed: Failed): CaissonError {
   const details = kernelFailure(failed, failed.detail);
   const { step, errno, path } = details;
   const cause = systemError(failed.errno, failed.syscall, path);
-  if (path !== undefined && WRITES.has(step)) {
-    if (errno === 'ENOSPC' || errno === 'EDQUOT') {
-      return new CaissonError('ERR_STORE_FULL', { path, errno }, { cause });
-    }
-    if (errno === 'EROFS') {
-      const reason = 'its file system is read-only';
-      return new CaissonError('ERR_STORE_UNUSABLE', { root: path, reason }, { cause });
-    }
+  if (path !== undefined && WRITES.has(step) && (errno === 'ENOSPC' || errno === 'EDQUOT')) {
+    return new CaissonError('ERR_STORE_FULL', { path, errno }, { cause });
   }
   return new CaissonError('ERR_SUPERVISOR_START', details, { cause });
 }

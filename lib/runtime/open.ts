@@ -17,7 +17,7 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   const native = loadNative();
   await openStore(root, mode);
   throwIfAborted(request.signal);
-  makePrivateFolder(runDir);
+  await makePrivateFolder(runDir);
   const id = randomBytes(8).toString('hex');
   const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': id };
   const supervisor = await Supervisor.start({

@@ -81,11 +81,18 @@ export async function refuseForeign(root: string): Promise<void> {
   }
 }
 
-/** Makes the store ours. False when another process was faster: read it again. */
-export async function writeIdentity(request: IdentityRequest): Promise<boolean> {
-  const { root, mode } = request;
-  const suitability = await probeSuitability(root, request.trial);
+/** What the file system of a new store is; throws when it does not do. */
+export async function probeStore({ root, trial }: IdentityRequest): Promise<Suitability> {
+  const suitability = await probeSuitability(root, trial);
   refuseUnsuitable(root, suitability);
+  return suitability;
+}
+
+/** Makes the store ours. False when another process was faster: read it again. */
+export async function writeIdentity(
+  { root, mode }: IdentityRequest,
+  suitability: Suitability,
+): Promise<boolean> {
   const { dev: device } = await stat(root);
   const identity: Identity = { version: 1, mode, uid: ownUid(), device, suitability };
   return await createAtomically(join(root, FILE), `${JSON.stringify(identity)}\n`, 'disk');

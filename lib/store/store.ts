@@ -1,9 +1,10 @@
-import { chmod, readdir } from 'node:fs/promises';
+import { access, chmod, constants, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { ContainerRecords } from './containers.js';
 import { errnoOf, makeFolder, storeError } from './files.js';
 import {
+  probeStore,
   readIdentity,
   refuseForeign,
   writeIdentity,
@@ -85,6 +86,8 @@ export async function openStore(
   const request = { root, mode, trial };
   try {
     if ((await readIdentity(request)) === 'new') await makeStore(request);
+    // It may have become read-only since it was made.
+    else await access(root, constants.W_OK);
   } catch (error) {
     throw openError(error, root);
   }
@@ -95,10 +98,12 @@ async function makeStore(request: IdentityRequest): Promise<void> {
   await makeFolder(root);
   await refuseForeign(root);
   await chmod(root, 0o700);
+  // Before anything is made there: what is refused stays as it was.
+  const suitability = await probeStore(request);
   for (const folder of FOLDERS) await makeFolder(join(root, folder));
   await makeLayer(join(root, SKELETON_LAYER), SKELETON);
   // Last: what has this file is complete.
-  if (!(await writeIdentity(request))) await readIdentity(request);
+  if (!(await writeIdentity(request, suitability))) await readIdentity(request);
 }
 
 function openError(error: unknown, root: string): unknown {
@@ -113,5 +118,6 @@ function openError(error: unknown, root: string): unknown {
   };
   const reason = errno === undefined ? undefined : reasons[errno];
   if (reason === undefined) return storeError(error, root);
-  return new CaissonError('ERR_STORE_UNUSABLE', { root, reason }, { cause: error });
+  const hint = 'Give Runtime.open() a `root` where this user can make files.';
+  return new CaissonError('ERR_STORE_UNUSABLE', { root, reason }, { cause: error, hint });
 }

@@ -16,18 +16,25 @@ export interface Program {
   readonly stderr: string;
 }
 
+export interface ProgramOptions {
+  /** What the program is started behind, such as asUser([]). */
+  readonly prefix?: readonly string[];
+}
+
 /**
  * Programs of their own that use the library as it stands in lib/: what a process does at its end cannot
  * be tested inside one that goes on. Registers hooks, so call it at the top of a file; `source` is an ES
  * module that finds everything the package exports as `caisson`, and where that lies in `LIBRARY`.
  */
-export function programs(): (source: string, ...args: string[]) => Promise<Program> {
-  const started = startPrograms();
+export function programs(
+  options: ProgramOptions = {},
+): (source: string, ...args: string[]) => Promise<Program> {
+  const started = startPrograms(options);
   return (source, ...args) => ended(started.start(source, args));
 }
 
 /** The same, for those who want to hold the running program, and to know where the library lies. */
-export function startPrograms(): {
+export function startPrograms({ prefix = [] }: ProgramOptions = {}): {
   readonly library: string;
   start(source: string, args?: readonly string[]): ChildProcessWithoutNullStreams;
 } {
@@ -51,7 +58,9 @@ export function startPrograms(): {
         CAISSON_NATIVE_DIR: native === null ? '' : dirname(native),
         LIBRARY: this.library,
       };
-      return spawn(process.execPath, ['--input-type=module', '-e', script, '--', ...args], {
+      const node = [process.execPath, '--input-type=module', '-e', script, '--', ...args];
+      const [file = '', ...argv] = [...prefix, ...node];
+      return spawn(file, argv, {
         env,
         timeout: 20_000,
         killSignal: 'SIGKILL',

@@ -162,7 +162,7 @@ describe('hand-shake', () => {
     for (const [step, errno, code] of [
       ['journal', 28, 'ERR_STORE_FULL'],
       ['runFolder', 28, 'ERR_STORE_FULL'],
-      ['runFolder', 30, 'ERR_STORE_UNUSABLE'],
+      ['runFolder', 30, 'ERR_SUPERVISOR_START'],
       ['userNamespace', 28, 'ERR_SUPERVISOR_START'],
     ] as const) {
       const channel = new FakeChannel();

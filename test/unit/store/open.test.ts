@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { refuseForeign, writeIdentity } from '../../../lib/store/identity.js';
@@ -59,7 +59,7 @@ describe('openStore', () => {
     const root = join(folder.path, 's');
     await openStore(root, own);
     await refuseForeign(root);
-    expect(await writeIdentity({ root, mode: own })).toBe(false);
+    expect(await writeIdentity({ root, mode: own }, {})).toBe(false);
   });
 
   test('one that was cut short is completed', async () => {
@@ -155,6 +155,7 @@ describe('the trial of the file system', () => {
       code: 'ERR_STORE_UNUSABLE',
       hint: 'elsewhere',
     });
+    expect(await readdir(root)).toEqual([]);
     await openStore(root, own);
   });
 });
