@@ -217,8 +217,13 @@ Receipt MessageSocket::Receive(uint8_t* scratch, Incoming* message) noexcept {
   raw.msg_iovlen = 1;
   raw.msg_control = control;
   raw.msg_controllen = sizeof control;
-  const ssize_t got =
-      RetryEintr([&] { return recvmsg(socket_.get(), &raw, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  const auto receive = [&] {
+    return RetryEintr(
+        [&] { return recvmsg(socket_.get(), &raw, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  };
+  ssize_t got = receive();
+  // A peer that ended before it had read all of ours: said once, before what it sent last.
+  if (got < 0 && errno == ECONNRESET) got = receive();
   if (got < 0) return errno == EAGAIN ? Receipt::kNothing : Receipt::kEnd;
   if (got == 0) return Receipt::kEnd;
 
