@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plan/parse.h"
+#include "plan/parse_seccomp.h"
 
 namespace caisson::plan {
 namespace {
@@ -83,6 +84,7 @@ Result<bool> ProcessParser::Take(const Field& field, SeenTags& seen) noexcept {
     case Tag::kUmask:
     case Tag::kOomScoreAdj:
     case Tag::kSeccompFilter:
+    case Tag::kSeccomp:
     case Tag::kTerminal:
     case Tag::kSetHome: {
       if (!seen.First(field.tag)) return Refuse(field.tag);
@@ -162,6 +164,9 @@ Result<> ProcessParser::TakeSingle(const Field& field) noexcept {
     }
     case Tag::kSeccompFilter:
       return TakeSeccomp(field);
+    case Tag::kSeccomp:
+      seccomp_ = field;  // the capabilities that it is made for may come later
+      return {};
     default:
       return Refuse(field.tag);
   }
@@ -257,6 +262,12 @@ Result<ProcessPlan> ProcessParser::End() noexcept {
   plan_.envp = envp_;
   plan_.add_groups = groups_.list();
   plan_.rlimits = rlimits_.list();
+  if (seccomp_.tag != 0) {
+    if (plan_.seccomp.count != 0) return Refuse(Tag::kSeccomp);
+    const auto filter = ParseSeccomp(seccomp_.payload, plan_.caps.bounding, arena_);
+    if (!filter) return std::unexpected(filter.error());
+    plan_.seccomp = *filter;
+  }
   const auto found = FindCandidates();
   if (!found) return std::unexpected(found.error());
   return plan_;

@@ -31,6 +31,7 @@ class ProcessParser {
   const char** envp_ = nullptr;
   ListBuilder<const char*> groups_;
   ListBuilder<RlimitItem> rlimits_;
+  Field seccomp_;
 };
 
 }  // namespace caisson::plan

@@ -174,6 +174,20 @@ enum class Tag : uint16_t {
   kTerminal = 128,       // u64 1
   kSetHome = 129,        // u64 1: add HOME from the rootfs's passwd where kEnv has none
   kContainer = 130,      // u64: Exec: id of the running Launch
+  kSeccomp = 131,        // group: the filter, made for kCapBounding; beside it no kSeccompFilter
+
+  // Seccomp: kSeccompPolicy alone, or kProfile with all the rest
+  kSeccompPolicy = 132,         // u64: SeccompPolicy
+  kSeccompDefault = 133,        // u64: SECCOMP_RET_… for calls that no rule is about
+  kSeccompArchitectures = 134,  // u64: bits of seccomp::Architecture, beside the machine's own
+  kSeccompRule = 135,           // group, repeated, in order
+  kSeccompNames = 136,          // string: names of calls, one space between them
+  kSeccompVerdict = 137,        // u64: SECCOMP_RET_…
+  kSeccompCondition = 138,      // group, repeated
+  kSeccompArgument = 139,       // u64: 0 to 5
+  kSeccompOperator = 140,       // u64: seccomp::Operator
+  kSeccompValue = 141,          // u64
+  kSeccompValueTwo = 142,       // u64
 
   // Exited
   kExitCode = 150,    // u64: present when it exited
@@ -206,6 +220,12 @@ enum class MountKind : uint64_t {
   kCgroup = 8,   // read-only view of the container's own cgroup
   kOverlay = 9,  // lower = host path kMountSource, upper = kMountScratch
   kShm = 10,     // tmpfs; without data: 64 MiB, mode 1777
+};
+
+enum class SeccompPolicy : uint64_t {
+  kDefault = 1,
+  kStrict = 2,   // the default one without 32-bit and x32 calls
+  kProfile = 3,  // the one in this message
 };
 
 enum class Reason : uint64_t {

@@ -111,6 +111,18 @@ export const Tag = {
   terminal: 128,
   setHome: 129,
   container: 130,
+  seccomp: 131,
+  seccompPolicy: 132,
+  seccompDefault: 133,
+  seccompArchitectures: 134,
+  seccompRule: 135,
+  seccompNames: 136,
+  seccompVerdict: 137,
+  seccompCondition: 138,
+  seccompArgument: 139,
+  seccompOperator: 140,
+  seccompValue: 141,
+  seccompValueTwo: 142,
   exitCode: 150,
   exitSignal: 151,
   reason: 152,
@@ -144,6 +156,13 @@ export const MountKind = {
   shm: 10,
 } as const;
 export type MountKind = (typeof MountKind)[keyof typeof MountKind];
+
+export const SeccompPolicy = {
+  default: 1,
+  strict: 2,
+  profile: 3,
+} as const;
+export type SeccompPolicy = (typeof SeccompPolicy)[keyof typeof SeccompPolicy];
 
 export const Reason = {
   exited: 0,

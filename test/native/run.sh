@@ -13,7 +13,7 @@ if [ "${1:-}" = fuzz ]; then
   mkdir -p "$build/corpus"
   # shellcheck disable=SC2086
   ${FUZZ_CXX:-clang++-19} $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-    test/native/fuzz/parse_fuzz.cc addon/plan/*.cc -o "$build/parse_fuzz"
+    test/native/fuzz/parse_fuzz.cc addon/plan/*.cc addon/plan/seccomp/*.cc -o "$build/parse_fuzz"
   exec "$build/parse_fuzz" -max_total_time="${2:-60}" -timeout=10 -print_final_stats=1 \
     "$build/corpus" test/native/fuzz/corpus
 fi
@@ -38,7 +38,7 @@ for kind in plain sanitized; do
   mkdir -p "$build/$kind"
   options=-O2
   [ $kind = plain ] || options='-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
-  for source in addon/child/*.cc addon/launch/*.cc addon/plan/*.cc; do
+  for source in addon/child/*.cc addon/launch/*.cc addon/plan/*.cc addon/plan/seccomp/*.cc; do
     object=$build/$kind/$(echo "$source" | tr / _).o
     [ -e "$object" ] && [ -z "$(find "$source" addon/*/*.h -newer "$object")" ] && continue
     echo "${CXX:-c++} $flags $options -c $source -o $object"

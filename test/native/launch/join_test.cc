@@ -151,6 +151,22 @@ void HidesBehindMasks() {
       [](FieldWriter& body) { body.String(Tag::kMaskedPath, "/proc/kcore"); });
 }
 
+void LoadsAFilter() {
+  WhileSleeping([](const launch::Started& container) {
+    for (const uint64_t no_new_privileges : {0, 1}) {
+      auto body = box->ExecBody({"sh", "-c",
+                                 "grep Seccomp: /proc/self/status | tr -d '\\t'; unshare -U true "
+                                 "2>&1 | grep -c 'not permitted'"});
+      FieldWriter seccomp;
+      seccomp.U64(Tag::kSeccompPolicy, 1);
+      body.Group(Tag::kSeccomp, seccomp).U64(Tag::kNoNewPrivileges, no_new_privileges);
+      const auto outcome = JoinTo(container, body);
+      if (outcome.failure) CHECK_EQ(Describe(*outcome.failure), "");
+      CHECK_EQ(outcome.out, "Seccomp:2\n1\n");
+    }
+  });
+}
+
 void All(Sandbox& sandbox) {
   box = &sandbox;
   RUN(JoinsEveryNamespace);
@@ -162,6 +178,7 @@ void All(Sandbox& sandbox) {
   RUN(SaysWhatFailed);
   RUN(RefusesTheDead);
   RUN(HidesBehindMasks);
+  RUN(LoadsAFilter);
 }
 
 }  // namespace

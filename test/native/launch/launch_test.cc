@@ -338,6 +338,43 @@ void LoadsAFilter() {
   }
 }
 
+// The default policy lets the launch itself finish: without no_new_privs it is there before the
+// capabilities and ids change.
+void FinishesUnderTheDefaultPolicy() {
+  for (const uint64_t policy : {1, 2}) {
+    for (const uint64_t no_new_privileges : {0, 1}) {
+      for (const char* user : {"", "alice"}) {
+        if (box->host.rootless && *user != '\0') continue;
+        CHECK_EQ(box->Print("grep Seccomp: /proc/self/status | tr -d '\\t'; unshare -U true 2>&1 | "
+                            "grep -c 'not permitted'",
+                            [&](FieldWriter& body) {
+                              FieldWriter seccomp;
+                              seccomp.U64(Tag::kSeccompPolicy, policy);
+                              body.Group(Tag::kSeccomp, seccomp);
+                              body.U64(Tag::kNoNewPrivileges, no_new_privileges);
+                              body.String(Tag::kUser, user);
+                            }),
+                 "Seccomp:2\n1\n");
+      }
+    }
+  }
+}
+
+// One that forbids what the launch needs says which step it was.
+void SaysWhatAFilterForbids() {
+  FieldWriter rule;
+  rule.String(Tag::kSeccompNames, "capset").U64(Tag::kSeccompVerdict, SECCOMP_RET_ERRNO | EACCES);
+  FieldWriter seccomp;
+  seccomp.U64(Tag::kSeccompPolicy, 3)
+      .U64(Tag::kSeccompDefault, SECCOMP_RET_ALLOW)
+      .Group(Tag::kSeccompRule, rule);
+  auto body = box->Body({"true"});
+  body.Group(Tag::kSeccomp, seccomp);
+  CHECK_EQ(FailureOf(body), "Capabilities EACCES 0");
+  body.U64(Tag::kNoNewPrivileges, 1);
+  CHECK_EQ(FailureOf(body), "none");
+}
+
 // Somebody on the host swaps a folder of a shared volume for a link while containers with a mount
 // below it start. Whatever they meet, nothing appears where the link points to on the host.
 void ResistsARacer() {
@@ -389,6 +426,8 @@ void All(Sandbox& sandbox) {
   RUN(TellsOfSignalsAndCodes);
   RUN(WaitsAtTheGate);
   RUN(LoadsAFilter);
+  RUN(FinishesUnderTheDefaultPolicy);
+  RUN(SaysWhatAFilterForbids);
   RUN(ResistsARacer);
   RUN(TakesManyLayers);
   RUN(RunsNothingWithoutLayers);

@@ -26,12 +26,17 @@ function constant(name: string): number {
 }
 
 describe('lib/native/ mirrors the headers of the native part', () => {
-  test.for(['Type', 'Tag', 'StdioKind', 'MountKind', 'Reason', 'CgroupMode'] as const)(
-    'protocol.h: %s',
-    (name) => {
-      expect({ ...protocol[name] }).toEqual(enumerators(name));
-    },
-  );
+  test.for([
+    'Type',
+    'Tag',
+    'StdioKind',
+    'MountKind',
+    'SeccompPolicy',
+    'Reason',
+    'CgroupMode',
+  ] as const)('protocol.h: %s', (name) => {
+    expect({ ...protocol[name] }).toEqual(enumerators(name));
+  });
 
   test('protocol.h: constants', () => {
     expect(protocol.PROTOCOL_VERSION).toBe(constant('kVersion'));
