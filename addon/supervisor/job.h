@@ -124,7 +124,9 @@ enum class Who { kInner, kOuter };
 struct Job {
   Who who = Who::kInner;
   Urgency urgency = Urgency::kTidy;
-  bool makes_process = false;  // a child of ours that we do not know of before the answer
+  // A child of ours that we do not know of before the answer; or one of the hand's, for a moment,
+  // which is ours when the hand dies over it.
+  bool makes_process = false;
   // Completes the message when a hand is free for it (the latest moment to choose from pools).
   // False: nobody wants it any more, and `done` is not called.
   std::function<bool(Message& message)> prepare;

@@ -150,6 +150,7 @@ void Pools::FillKits(size_t target) {
     ++kits_coming_;
     Job job;
     job.urgency = Urgency::kPrepare;
+    job.makes_process = true;
     job.prepare = [this](Message& message) {
       message.kind = JobKind::kKit;
       if (!closed_) return true;
@@ -177,6 +178,7 @@ void Pools::FillList(List* list, size_t target) {
     auto folder = std::make_shared<std::string>(FreshFolder());
     Job job;
     job.urgency = Urgency::kPrepare;
+    job.makes_process = true;
     // The list may be gone when its turn comes: looked up by its layers.
     job.prepare = [this, layers = list->layers, folder](Message& message) {
       const bool wanted =

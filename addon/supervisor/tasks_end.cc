@@ -263,6 +263,7 @@ void Tasks::PutAway(std::unique_ptr<Task> task) {
 void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
   Job job;
   job.urgency = Urgency::kTidy;
+  job.makes_process = true;  // for the next one's mount namespace
   job.prepare = [remains](Message& message) {
     message.kind = JobKind::kTidy;
     message.fd(Role::kMountNamespace) = std::move(remains->mount_namespace);
