@@ -1,12 +1,13 @@
 // Plan → the fields of a Launch. What plans share (frozen lists of defaults) is encoded once.
 import type { StdioKind } from '../native/protocol.js';
-import { MountKind, Tag } from '../native/protocol.js';
+import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask } from './capabilities.js';
 import { UMASK } from './defaults.js';
 import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
 import type { Plan } from './plan.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
+import type { SeccompPlan, SeccompProfilePlan } from './seccomp-plan.js';
 
 /** What a launch adds to its plan. */
 export interface LaunchExtras {
@@ -67,7 +68,8 @@ export function encodeExec(
   fields.u64(Tag.container, container);
   if (extras.wantStarted) fields.u64(Tag.wantStarted, 1);
   if (asked.timeoutMs > 0) fields.u64(Tag.timeoutMs, asked.timeoutMs);
-  const user = { user: asked.user, groupAdd: plan.groupAdd, setHome: !hasHome(asked.env) };
+  const { groupAdd, seccomp } = plan;
+  const user = { user: asked.user, groupAdd, seccomp, setHome: !hasHome(asked.env) };
   const process = { ...plan.oci.process, args: asked.argv, env: asked.env, cwd: asked.cwd };
   encodeProcess(fields, user, process);
   encodeStdio(fields, extras.stdio);
@@ -79,7 +81,7 @@ export const hasHome = (env: readonly string[]): boolean =>
 
 function encodeProcess(
   fields: FieldWriter,
-  { user, groupAdd, setHome }: Pick<Plan, 'user' | 'groupAdd' | 'setHome'>,
+  { user, groupAdd, seccomp, setHome }: Pick<Plan, 'user' | 'groupAdd' | 'seccomp' | 'setHome'>,
   process: Plan['oci']['process'],
 ): void {
   fields.strings(Tag.arg, process.args);
@@ -91,6 +93,7 @@ function encodeProcess(
   if (process.noNewPrivileges) fields.u64(Tag.noNewPrivileges, 1);
   fields.append(kept(process.capabilities, encodeCapabilities));
   fields.append(kept(process.rlimits, encodeRlimits));
+  encodeSeccomp(fields, seccomp);
   fields.u64(Tag.umask, UMASK);
 }
 
@@ -144,6 +147,35 @@ function encodeCapabilities(fields: FieldWriter, set: OciCapabilities): void {
   fields.u64(Tag.capPermitted, capabilityMask(set.permitted));
   fields.u64(Tag.capInheritable, capabilityMask(set.inheritable));
   fields.u64(Tag.capAmbient, capabilityMask(set.ambient));
+}
+
+/** The filter is made where the process is started, from the same fields for all that have them. */
+function encodeSeccomp(fields: FieldWriter, seccomp: SeccompPlan): void {
+  if (seccomp === 'unconfined') return;
+  if (seccomp === 'default') {
+    fields.group(Tag.seccomp, (group) => group.u64(Tag.seccompPolicy, SeccompPolicy.default));
+  } else {
+    fields.append(kept(seccomp, encodeProfile));
+  }
+}
+
+function encodeProfile(fields: FieldWriter, profile: SeccompProfilePlan): void {
+  fields.group(Tag.seccomp, (group) => {
+    group.u64(Tag.seccompPolicy, SeccompPolicy.profile);
+    group.u64(Tag.seccompDefault, profile.defaultVerdict);
+    group.u64(Tag.seccompArchitectures, profile.architectures);
+    for (const { names, verdict, args } of profile.rules) {
+      group.group(Tag.seccompRule, (rule) => {
+        rule.string(Tag.seccompNames, names.join(' ')).u64(Tag.seccompVerdict, verdict);
+        for (const { index, operator, value, valueTwo } of args) {
+          rule.group(Tag.seccompCondition, (condition) => {
+            condition.u64(Tag.seccompArgument, index).u64(Tag.seccompOperator, operator);
+            condition.u64(Tag.seccompValue, value).u64(Tag.seccompValueTwo, valueTwo);
+          });
+        }
+      });
+    }
+  });
 }
 
 const UNLIMITED = 2n ** 64n - 1n;

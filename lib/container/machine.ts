@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, release } from 'node:os';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { PlanHost } from './plan.js';
@@ -16,6 +16,8 @@ export function planHost(parts: RuntimeParts): PlanHost {
       stackBytes: readLimit(limits, 'Max stack size', 'soft'),
       openFiles: Math.min(readLimit(limits, 'Max open files', 'hard'), MOST_OPEN_FILES),
       hostname: hostname(),
+      arch: process.arch,
+      release: release(),
       // Only a container in the host's network namespace looks at these, and they may change.
       get hosts() {
         return readText('/etc/hosts');

@@ -137,7 +137,7 @@ export interface ContainerOptions extends Call {
   limits?: Limits;
   /** Not in this version; `Runtime.open()` has one. */
   cgroupParent?: string;
-  /** @defaultValue `'default'`: Docker's, without a seccomp filter and without `CAP_MKNOD` */
+  /** @defaultValue `'default'`: Docker's, without `CAP_MKNOD` */
   security?: 'default' | 'strict' | 'privileged' | SecurityOptions;
   /** Not in this version. */
   health?: HealthCheck;

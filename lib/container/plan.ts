@@ -20,10 +20,11 @@ import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
 import { checkArgumentSize, parseUser } from './process-request.js';
 import type { ContainerRequest } from './request.js';
+import { planSeccomp, type SeccompHost, type SeccompPlan } from './seccomp-plan.js';
 import type { SecurityRequest } from './security-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
-export interface PlanHost {
+export interface PlanHost extends SeccompHost {
   readonly rootless: boolean;
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
@@ -45,6 +46,7 @@ export interface Plan {
   /** As asked: names are looked up in the container's own files. */
   readonly user: string;
   readonly groupAdd: readonly string[];
+  readonly seccomp: SeccompPlan;
   /** The user has no HOME in `env`: it is taken from the container's passwd. */
   readonly setHome: boolean;
   readonly log: LogAsked;
@@ -107,6 +109,7 @@ export function planContainer(
     }),
     user,
     groupAdd: security.groupAdd,
+    seccomp: planSeccomp(security.seccomp, security.capabilities, host),
     setHome: !env.some((entry) => entry.startsWith('HOME=')),
     log: request.log,
     stdin: request.stdin,

@@ -11,7 +11,12 @@ export interface SecurityOptions {
   capDrop?: string[];
   /** setuid programs and file capabilities give nothing. @defaultValue `false`, as Docker's */
   noNewPrivileges?: boolean;
-  /** Not in this version. @defaultValue `'unconfined'` */
+  /**
+   * Which system calls may be made: `'default'` is Docker's default profile, for the capabilities that the container
+   * has; a profile is one in Docker's JSON form, read as Docker reads it. `exec` and `spawn` have the same. Without
+   * `noNewPrivileges` a profile must allow what a start still calls after it is loaded, such as `capset` and `execve`.
+   * @defaultValue `'default'`
+   */
   seccomp?: 'default' | 'unconfined' | SeccompProfile;
   /** Nothing but mounts can be written. @defaultValue `false` */
   readOnlyRootfs?: boolean;
@@ -55,7 +60,7 @@ export interface Device {
   permissions?: string;
 }
 
-/** A seccomp profile in Docker's JSON form. */
+/** A seccomp profile in Docker's JSON form. `SCMP_ACT_NOTIFY` and flags are not in this version. */
 export interface SeccompProfile {
   defaultAction: string;
   syscalls?: unknown[];

@@ -18,6 +18,7 @@ import {
 } from './capabilities.js';
 import { parseUserOrGroup } from './process-request.js';
 import { isRlimit, RLIMIT_NAMES, type RlimitName } from './rlimits.js';
+import { parseSeccomp, type SeccompAsked } from './seccomp-request.js';
 import type { SecurityOptions } from './security-options.js';
 
 export interface UlimitAsked {
@@ -29,6 +30,7 @@ export interface UlimitAsked {
 export interface SecurityRequest {
   readonly capabilities: readonly CapabilityName[];
   readonly noNewPrivileges: boolean;
+  readonly seccomp: 'default' | 'unconfined' | SeccompAsked;
   readonly readOnlyRootfs: boolean;
   readonly ulimits: readonly UlimitAsked[];
   /** Absent: Docker's. */
@@ -40,6 +42,7 @@ export interface SecurityRequest {
 export const DEFAULT_SECURITY: SecurityRequest = Object.freeze({
   capabilities: DEFAULT_CAPABILITIES,
   noNewPrivileges: false,
+  seccomp: 'default',
   readOnlyRootfs: false,
   ulimits: Object.freeze([]),
   maskedPaths: undefined,
@@ -84,6 +87,7 @@ export function parseSecurity(value: unknown): SecurityRequest {
   return {
     capabilities: chooseCapabilities(names('capAdd'), names('capDrop')),
     noNewPrivileges: flag(bag, 'noNewPrivileges'),
+    seccomp: parseSeccomp(bag['seccomp'], 'security.seccomp'),
     readOnlyRootfs: flag(bag, 'readOnlyRootfs'),
     ulimits: bag['ulimits'] === undefined ? [] : parseUlimits(bag['ulimits']),
     maskedPaths: paths(bag, 'maskedPaths'),
@@ -97,7 +101,6 @@ function refuseLater(bag: Bag): void {
   const preset = checkOneOf(bag['preset'] ?? 'default', 'security.preset', PRESETS);
   if (preset !== 'default') throw notYet(`security.preset: '${preset}'`, 'version 0.2');
   const only: Readonly<Record<string, unknown>> = {
-    seccomp: 'unconfined',
     userns: 'host',
     pid: 'private',
     ipc: 'private',

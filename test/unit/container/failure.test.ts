@@ -23,6 +23,8 @@ const plan = planContainer(
     resolvConf: '',
     stackBytes: Infinity,
     openFiles: 1024,
+    arch: 'x64',
+    release: '6.1.0-37-amd64',
   },
   'f'.repeat(64),
 );

@@ -12,6 +12,8 @@ const HOST: PlanHost = {
   resolvConf: 'nameserver 10.0.0.2\n',
   stackBytes: 8 * 2 ** 20,
   openFiles: 524_288,
+  arch: 'x64',
+  release: '6.1.0-37-amd64',
 };
 const ID = 'abcdef0123456789'.repeat(4);
 

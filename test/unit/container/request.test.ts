@@ -162,7 +162,10 @@ describe('what later versions bring is refused by name', () => {
     [{ networks: [{}] }, 'networks: a list of networks'],
     [{ security: 'privileged' }, "security: 'privileged'"],
     [{ security: { preset: 'strict' } }, "security.preset: 'strict'"],
-    [{ security: { seccomp: 'default' } }, "security.seccomp other than 'unconfined'"],
+    [
+      { security: { seccomp: { defaultAction: 'SCMP_ACT_NOTIFY' } } },
+      'security.seccomp.defaultAction: SCMP_ACT_NOTIFY',
+    ],
     [{ security: { userns: 'auto' } }, "security.userns other than 'host'"],
     [{ security: { sysctls: { a: '1' } } }, 'security.sysctls'],
     [{ security: { capAdd: ['ALL'] } }, 'security.capAdd: MKNOD (and so ALL)'],
