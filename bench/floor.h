@@ -16,9 +16,11 @@
 #include <ftw.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -481,6 +483,22 @@ static int StepCredentials(struct Launch* l) {
   return setresgid(0, 0, 0) | setresuid(0, 0, 0);
 }
 
+// As long as the library's default filter, and as many steps to its answer.
+static int StepSeccomp(struct Launch* l) {
+  enum { kLength = 238, kSteps = 12 };
+  static struct sock_filter program[kLength];
+  (void)l;
+  program[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0);
+  for (unsigned i = 1; i < kSteps; ++i) {
+    program[i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000u + i, 0, 0);
+  }
+  for (unsigned i = kSteps; i < kLength; ++i) {
+    program[i] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  }
+  const struct sock_fprog filter = {kLength, program};
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}
+
 static int StepCapabilities(struct Launch* l) {
   (void)l;
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -539,7 +557,7 @@ static int StepExec(struct Launch* l) {
 #define FLOOR_PROCESS_STEPS                                                      \
   {"User: passwd, group", StepUser}, {"Rlimit", StepRlimits},                    \
       {"Session: setsid, umask", StepSession}, {"Keyring: keyctl", StepKeyring}, \
-      {"Workdir: chdir", StepWorkdir},                                           \
+      {"Workdir: chdir", StepWorkdir}, {"Seccomp: load", StepSeccomp},           \
       {"Credentials: 28 bounding drops, setres*id", StepCredentials},            \
       {"Capabilities: capset, ambient", StepCapabilities},                       \
       {"DieWithParent: PDEATHSIG", StepDieWithParent},                           \
