@@ -15,9 +15,8 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   throwIfAborted(request.signal);
   const { mode, root, runDir } = resolveFolders(request);
   const native = loadNative();
-  await openStore(root, mode);
+  await Promise.all([openStore(root, mode), makePrivateFolder(runDir)]);
   throwIfAborted(request.signal);
-  await makePrivateFolder(runDir);
   const id = randomBytes(8).toString('hex');
   const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': id };
   const supervisor = await Supervisor.start({
