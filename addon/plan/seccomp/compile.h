@@ -24,7 +24,11 @@ constexpr Architecture kThisMachine = Architecture::kAarch64;
 #error "no table of system calls for this machine"
 #endif
 
-// A program for seccomp(2). The same profile and target give the same instructions. Calls that are
+// A program for seccomp(2). Docker's default profile with its capabilities becomes 238 instructions
+// on x86_64 (libseccomp 2.5: 1001), 81 without 32-bit and x32 calls; a call takes 11 steps on
+// average (254), compiling 0.06 ms and loading 0.07 ms. test/native/seccomp/ prints these.
+//
+// The same profile and target give the same instructions. Calls that are
 // newer than the newest one the profile is about get ENOSYS, unless the profile's default lets them
 // pass: a C library has an answer to ENOSYS, and none to EPERM.
 //

@@ -30,7 +30,7 @@ process = [('Arg', 'sh'), ('Arg', '-c'), ('Arg', 'true'), ('Env', 'PATH=/usr/bin
            ('CapBounding', 0xa80425fb), ('CapEffective', 0), ('CapPermitted', 1),
            ('CapInheritable', 0), ('CapAmbient', 0), ('NoNewPrivileges', 1),
            ('Rlimit', [('RlimitKind', 7), ('RlimitSoft', 1024), ('RlimitHard', 4096)]),
-           ('Umask', 0o22), ('OomScoreAdj', -500), ('SeccompFilter', bytes(16)), ('Terminal', 0),
+           ('Umask', 0o22), ('OomScoreAdj', -500), ('Seccomp', [('SeccompPolicy', 1)]), ('Terminal', 0),
            ('SetHome', 1), ('Stdin', 0), ('Stdout', 1), ('Stderr', 2)]
 launch = [('FolderContainer', 'containers/c1'), ('Layer', 'layers/skeleton'), ('Layer', 'layers/a'),
           ('CgroupName', 'c1'), ('WantStarted', 1), ('TimeoutMs', 5000), ('Namespaces', 0x6c020000 | 0x2000000),
@@ -49,6 +49,13 @@ seeds = {
     'launch-least': body(('Layer', 'layers/a'), ('Arg', 'true')),
     'launch-full': body(*launch, *process),
     'exec-least': body(('Container', 1), ('Arg', '/bin/true')),
+    'process-filter': body(('Container', 1), ('Arg', 'x'), ('SeccompFilter', bytes(16))),
+    'process-profile': body(('Container', 1), ('Arg', 'x'), ('Seccomp', [
+        ('SeccompPolicy', 3), ('SeccompDefault', 0x50001), ('SeccompArchitectures', 7),
+        ('SeccompRule', [('SeccompNames', 'read write'), ('SeccompVerdict', 0x7fff0000)]),
+        ('SeccompRule', [('SeccompNames', 'clone'), ('SeccompVerdict', 0x7fff0000),
+                         ('SeccompCondition', [('SeccompArgument', 0), ('SeccompOperator', 6),
+                                               ('SeccompValue', 0x7e020000), ('SeccompValueTwo', 0)])])])),
     'exec-full': body(('Container', 1), ('TimeoutMs', 1), ('WantStarted', 0), *process),
 }
 for fields, prefix in ((launch, 'launch'), (process, 'process')):
