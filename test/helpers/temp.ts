@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -36,11 +36,30 @@ export async function tempStore(options: { uid?: number } = {}): Promise<TempSto
     await mkdir(path, { mode: 0o700 });
     if (options.uid !== undefined) await chown(path, options.uid, options.uid);
   }
+  const remove = async (): Promise<void> => {
+    await folder.remove();
+    await removeCgroupParents();
+  };
   return {
-    options: { root, runDir, cgroupParent: `/${TEMP_PREFIX}cgroup` },
+    options: { root, runDir, cgroupParent: `/${CGROUP_PARENT}` },
     root,
     runDir,
-    remove: folder.remove,
-    [Symbol.asyncDispose]: folder.remove,
+    remove,
+    [Symbol.asyncDispose]: remove,
   };
+}
+
+const CGROUP_PARENT = `${TEMP_PREFIX}cgroup`;
+const CGROUPS = '/sys/fs/cgroup';
+
+/** A Runtime removes its own group and leaves the parent, which is its user's. One in use stays. */
+async function removeCgroupParents(): Promise<void> {
+  const entries = await readdir(CGROUPS, { withFileTypes: true }).catch(() => []);
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  for (const hierarchy of ['', ...folders]) {
+    const names = await readdir(join(CGROUPS, hierarchy)).catch(() => []);
+    for (const name of names.filter((one) => one.startsWith(CGROUP_PARENT))) {
+      await rmdir(join(CGROUPS, hierarchy, name)).catch(() => undefined);
+    }
+  }
 }

@@ -1,7 +1,9 @@
 """A client of caisson-supervisor for its tests: the protocol of addon/plan/protocol.h, by hand."""
 
 import array
+import atexit
 import fcntl
+import glob
 import os
 import re
 import select
@@ -31,6 +33,20 @@ TYPE_NAME = {value: name for name, value in TYPE.items()}
 with open(os.path.join(ADDON, 'base', 'failure.h')) as _steps:
     STEPS = re.findall(r'^\s*X\((\w+),', _steps.read(), re.M)
 REASON = ['exited', 'signaled', 'timeout', 'killed', 'oom', 'lost']
+
+CGROUP_PARENT = 'caisson-test'
+
+
+@atexit.register
+def _remove_cgroup_parents():
+    """Each runtime removes its own group and leaves the parent."""
+    for pattern in ('/sys/fs/cgroup', '/sys/fs/cgroup/*'):
+        for folder in glob.glob(os.path.join(pattern, CGROUP_PARENT)):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                pass  # another test is using it, or it is not ours
+
 
 TEXTS = {'Detail', 'ImportResult'}
 
@@ -123,7 +139,7 @@ class Process:
 
 class Supervisor:
     def __init__(self, binary, root, run, mode='root', runtime=None, hello=True, args=(),
-                 debug=bool(os.environ.get('CAISSON_DEBUG')), cgroup_parent='/caisson-test'):
+                 debug=bool(os.environ.get('CAISSON_DEBUG')), cgroup_parent='/' + CGROUP_PARENT):
         self.id = runtime or f'rt-{os.getpid()}-{time.monotonic_ns()}'
         self.root, self.run, self.next = root, run, 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
