@@ -93,6 +93,28 @@ void AwaitChange(int base, const std::string& name, bool v2, int64_t millisecond
   Pause(milliseconds);
 }
 
+// Anybody alive in it or below. A zombie is not.
+bool IsPopulated(const Hierarchy& hierarchy, const std::string& name) {
+  const char* file = hierarchy.v2 ? "/cgroup.events" : "/cgroup.procs";
+  const UniqueFd members(
+      openat(hierarchy.folder.get(), (name + file).c_str(), O_RDONLY | O_CLOEXEC));
+  char text[256];
+  const ssize_t got = members ? read(members.get(), text, sizeof text - 1) : 0;
+  if (got <= 0) return false;
+  text[got] = '\0';
+  return !hierarchy.v2 || strstr(text, "populated 1") != nullptr;
+}
+
+// The killed die when they next leave the kernel, which may take a moment. Whoever hangs in there
+// for longer is not waited for.
+void AwaitEmpty(const Hierarchy& hierarchy, const std::string& name) {
+  constexpr int64_t kDyingNs = 500'000'000;
+  const int64_t deadline = Now() + kDyingNs;
+  while (IsPopulated(hierarchy, name) && Now() < deadline) {
+    AwaitChange(hierarchy.folder.get(), name, hierarchy.v2, 1);
+  }
+}
+
 Result<> RemoveFrom(const Hierarchy& hierarchy, const std::string& name, uint32_t index) {
   const int base = hierarchy.folder.get();
   const int64_t deadline = Now() + kPatienceNs;
@@ -136,7 +158,9 @@ Result<> KillCgroup(const Host& host, const std::string& name) {
   int error = 0;
   for (const Hierarchy& hierarchy : host.hierarchies) {
     error = KillGroup(hierarchy, name);
-    if (error == 0) return {};
+    if (error != 0) continue;
+    AwaitEmpty(hierarchy, name);
+    return {};
   }
   if (error != 0) return Fail(Step::kCgroupRemove, error);
   return {};

@@ -92,6 +92,7 @@ struct Started {
 [[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.
 [[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);
+// When it returns those who were in it are dead, unless the kernel itself holds one up.
 [[nodiscard]] Result<> KillCgroup(const Host& host, const std::string& name);
 // Makes upper/ and work/ in `folder_fd` where they are missing.
 [[nodiscard]] Result<> MakeScratch(int folder_fd);
