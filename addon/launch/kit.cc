@@ -5,16 +5,14 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <initializer_list>
 
-#include "base/retry_eintr.h"
 #include "launch/launch.h"
+#include "launch/short_child.h"
 #include "sys/bind_nodes.h"
 #include "sys/device_nodes.h"
 #include "sys/loopback.h"
@@ -79,25 +77,13 @@ void Make(Namespaces* made) noexcept {
   }
 }
 
-// Runs in a child that shares memory and descriptors with us, in the new namespaces.
-int InNewNamespaces(void* argument) noexcept {
-  Make(static_cast<Namespaces*>(argument));
-  return 0;
-}
-
-// By a short-lived child: an unshare(2) of our own could not be undone by a rootless caller, who
-// has no rights in the host's namespaces to come back with.
 Result<> MakeNamespaces(const Host& host, Kit* kit) {
-  constexpr size_t kStack = 64 * 1024;
-  alignas(
-      16) static char stack[kStack];  // hands are single-threaded, and CLONE_VFORK makes us wait
   Namespaces made;
   made.proc = host.proc.get();
-  constexpr int kFlags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-  const pid_t pid = clone(InNewNamespaces, stack + kStack,
-                          kFlags | CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD, &made);
-  if (pid < 0) return FailErrno(Step::kNetNamespace);
-  (void)RetryEintr([pid] { return waitpid(pid, nullptr, __WALL); });
+  const auto ran = RunInShortChild(
+      CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, Step::kNetNamespace,
+      [](void* argument) { Make(static_cast<Namespaces*>(argument)); }, &made);
+  if (!ran) return ran;
   (*kit)[Part::kNet].reset(made.net);
   (*kit)[Part::kIpc].reset(made.ipc);
   (*kit)[Part::kUts].reset(made.uts);
