@@ -76,12 +76,12 @@ Result<PlanMounts> PrepareMounts(const Host& host, const LaunchPlan& plan, Prepa
 
 // Once in a namespace of its own nothing of ours is in sight any more: neither the nodes of /dev
 // that a user namespace needs, nor the sysfs and procfs without which it may make none.
-bool MayEnterPrepared(const Host& host, const LaunchPlan& plan, const Prepared& prepared) {
+bool MayEnterPrepared(const Host& host, const LaunchPlan& plan, const Prepared& prepared,
+                      bool host_nodes) {
   if (!prepared.mount_namespace || (plan.namespaces & CLONE_NEWNS) == 0) return false;
-  const int devices = prepared.kit.fd(Part::kDevices);
-  if (devices < 0) return false;
+  if (prepared.kit.fd(Part::kDevices) < 0) return false;
   if (!host.rootless) return true;
-  if ((plan.namespaces & CLONE_NEWNET) == 0 || !HasHostNodes(devices)) return false;
+  if ((plan.namespaces & CLONE_NEWNET) == 0 || !host_nodes) return false;
   int procs = 0;
   for (const MountItem& item : plan.mounts) {
     const bool plain = item.data.count == 0;
@@ -97,11 +97,13 @@ bool MayEnterPrepared(const Host& host, const LaunchPlan& plan, const Prepared& 
 Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepared,
                        const Cgroup& cgroup, const int stdio[3], Parent parent,
                        std::string* kernel_log) {
-  if (!MayEnterPrepared(host, plan, prepared)) prepared.mount_namespace.reset();
+  Kit& kit = prepared.kit;
+  const bool host_nodes =
+      host.rootless && kit[Part::kDevices] && HasHostNodes(kit.fd(Part::kDevices));
+  if (!MayEnterPrepared(host, plan, prepared, host_nodes)) prepared.mount_namespace.reset();
   if (const auto ok = PrepareRootfs(host, plan, prepared, kernel_log); !ok) {
     return std::unexpected(ok.error());
   }
-  Kit& kit = prepared.kit;
   if (!kit[Part::kDevices]) {
     auto devices = MakeDevices(host);
     if (!devices) return std::unexpected(devices.error());
@@ -118,7 +120,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   for (int i = 0; i < 3; ++i) context.stdio[i] = stdio[i];
   context.mount_namespace = prepared.mount_namespace.get();
   context.rootfs = prepared.rootfs.get();
-  context.host_nodes = host.rootless && HasHostNodes(kit.fd(Part::kDevices));
+  context.host_nodes = host_nodes;
   context.devices = kit.fd(Part::kDevices);
   context.pts = kit.fd(Part::kPts);
   context.shm = kit.fd(Part::kShm);

@@ -221,10 +221,6 @@ Result<UpperAndWork> OpenUpperAndWork(int folder) {
   return pair;
 }
 
-}  // namespace
-
-namespace {
-
 Result<UniqueFd> MountByFirstWay(const Host& host, const OverlayParts& parts,
                                  std::string* kernel_log) {
   static Way first = Way::kDescriptors;  // of this process; a wrong guess only costs a try

@@ -179,25 +179,23 @@ void Pools::FillList(List* list, size_t target) {
     Job job;
     job.urgency = Urgency::kPrepare;
     job.makes_process = true;
-    // The list may be gone when its turn comes: looked up by its layers.
-    job.prepare = [this, layers = list->layers, folder](Message& message) {
-      const bool wanted =
-          std::ranges::any_of(lists_, [&](const List& one) { return one.layers == layers; });
-      if (closed_ || !wanted) {
+    // The list may be gone when its turn comes.
+    job.prepare = [this, id = list->id, folder](Message& message) {
+      const List* wanted = closed_ ? nullptr : FindList(id);
+      if (wanted == nullptr) {
         ReturnSlot({std::move(*folder), {}, {}, 0});
         return false;
       }
       message.kind = JobKind::kSlot;
       message.fields.String(JobTag::kFolder, *folder);
-      for (const std::string& layer : layers) message.fields.String(JobTag::kLayer, layer);
+      for (const std::string& layer : wanted->layers) message.fields.String(JobTag::kLayer, layer);
       return true;
     };
-    job.done = [this, layers = list->layers, folder](Message reply) {
+    job.done = [this, id = list->id, folder](Message reply) {
       Slot slot{*folder, std::move(reply.fd(Role::kRootfs)),
-                std::move(reply.fd(Role::kMountNamespace)), 0};
-      const auto found =
-          std::ranges::find_if(lists_, [&](const List& one) { return one.layers == layers; });
-      if (found == lists_.end() || closed_) return DropSlot(std::move(slot));
+                std::move(reply.fd(Role::kMountNamespace)), id};
+      List* found = closed_ ? nullptr : FindList(id);
+      if (found == nullptr) return DropSlot(std::move(slot));
       if (found->coming > 0) --found->coming;
       if (!reply.ok() || !slot.rootfs) {
         Debug("no slot: step %d errno %d %s", static_cast<int>(reply.failure.step),
@@ -205,7 +203,6 @@ void Pools::FillList(List* list, size_t target) {
         found->paused_until_ns = MonotonicNs() + kPauseNs;
         return DropSlot(std::move(slot));
       }
-      slot.list = found->id;
       found->ready.push_back(std::move(slot));
     };
     jobs_.Submit(std::move(job));
