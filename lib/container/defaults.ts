@@ -22,6 +22,12 @@ const SHM = mount('/dev/shm', 'tmpfs', 'nosuid', 'noexec', 'nodev', 'mode=1777',
 const MQUEUE = mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev');
 const SYS = mount('/sys', 'sysfs', 'nosuid', 'noexec', 'nodev', 'ro');
 const CGROUP = mount('/sys/fs/cgroup', 'cgroup', 'nosuid', 'noexec', 'nodev', 'ro');
+/**
+ * What the supervisor has prepared, made as these say: asked for without options. A mount of the user's in
+ * the same place is made anew, as asked.
+ */
+export const PREPARED_MOUNTS: ReadonlySet<OciMount> = new Set([DEV, PTS, PTS_ONE_ID, SHM]);
+
 export interface MountChoice {
   readonly rootless: boolean;
   readonly cgroups: boolean;

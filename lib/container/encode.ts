@@ -3,7 +3,7 @@ import type { StdioKind } from '../native/protocol.js';
 import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask } from './capabilities.js';
-import { UMASK } from './defaults.js';
+import { PREPARED_MOUNTS, UMASK } from './defaults.js';
 import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
 import type { Plan } from './plan.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
@@ -211,19 +211,6 @@ const KINDS: Readonly<Record<string, MountKind>> = {
   overlay: MountKind.overlay,
 };
 
-/**
- * What the supervisor has prepared: said without options. With other options than these they are made
- * anew, as asked.
- */
-const READY: Readonly<Record<string, { kind: MountKind; options: ReadonlySet<string> }>> = {
-  '/dev': { kind: MountKind.dev, options: new Set(['mode=755', 'size=65536k']) },
-  '/dev/shm': { kind: MountKind.shm, options: new Set(['mode=1777', 'size=65536k']) },
-  '/dev/pts': {
-    kind: MountKind.devpts,
-    options: new Set(['newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
-  },
-};
-
 /** MOUNT_ATTR_* of mount_setattr(2). */
 const ATTRIBUTES: Readonly<Record<string, number>> = {
   ro: 0x1,
@@ -250,7 +237,6 @@ function encodeMount(fields: FieldWriter, mount: OciMount): void {
   fields.u64(Tag.mountKind, kind).string(Tag.mountTarget, destination);
   if (kind === MountKind.bind || kind === MountKind.overlay) fields.string(Tag.mountSource, source);
 
-  const ready = READY[destination];
   const data: string[] = [];
   let attributes = 0;
   for (const option of options) {
@@ -259,18 +245,16 @@ function encodeMount(fields: FieldWriter, mount: OciMount): void {
     else if (option.startsWith('scratch=')) fields.string(Tag.mountScratch, option.slice(8));
     else if (!BIND_WORDS.has(option)) data.push(option);
   }
-  const asReady = kind === ready?.kind && data.every((option) => ready.options.has(option));
-  if (!asReady) fields.strings(Tag.mountData, data);
+  if (!PREPARED_MOUNTS.has(mount)) fields.strings(Tag.mountData, data);
   if (attributes !== 0) fields.u64(Tag.mountAttr, attributes);
   if (options.includes('rro')) fields.u64(Tag.mountAttrRecursive, 1);
 }
 
-/** A tmpfs on /dev gets its nodes, whoever asks for it. */
-function kindOf({ destination, type, options }: OciMount): MountKind {
+/** A tmpfs on /dev gets its nodes, whoever asks for it; /dev/shm is a kind of its own where it is ours. */
+function kindOf(mount: OciMount): MountKind {
+  const { destination, type } = mount;
   if (type === 'tmpfs' && destination === '/dev') return MountKind.dev;
-  // One that is asked for without a size has the kernel's: half of the memory.
-  const sized = options.some((option) => option.startsWith('size='));
-  if (type === 'tmpfs' && destination === '/dev/shm' && sized) return MountKind.shm;
+  if (destination === '/dev/shm' && PREPARED_MOUNTS.has(mount)) return MountKind.shm;
   return KINDS[type] ?? MountKind.bind;
 }
 
