@@ -14,6 +14,13 @@ export const TEMPORARY = '.tmp-';
 
 export const temporaryName = (): string => TEMPORARY + randomBytes(8).toString('hex');
 
+/** At once; the first failure is told when nothing goes on any more. */
+export async function together(work: Iterable<Promise<unknown>>): Promise<void> {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
 export const errnoOf = (error: unknown): string | undefined =>
   error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 

@@ -1,6 +1,6 @@
 import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, storeError, temporaryName } from './files.js';
+import { errnoOf, storeError, temporaryName, together } from './files.js';
 
 /** What a made layer consists of, parents before children. Owner: whoever made the store, uid 0 inside. */
 export type SkeletonEntry =
@@ -33,7 +33,9 @@ export async function makeLayer(
 ): Promise<void> {
   try {
     await mkdir(temporary, { mode: 0o755 });
-    for (const entry of entries) await makeEntry(join(temporary, entry.path), entry);
+    for (const level of levels(entries)) {
+      await together(level.map((entry) => makeEntry(join(temporary, entry.path), entry)));
+    }
     await chmod(temporary, 0o755);
     await rename(temporary, path);
   } catch (error) {
@@ -43,6 +45,18 @@ export async function makeLayer(
       throw storeError(error, path);
     }
   }
+}
+
+/** By depth: what lies in a folder comes after it. */
+function levels(entries: readonly SkeletonEntry[]): Iterable<readonly SkeletonEntry[]> {
+  const found = new Map<number, SkeletonEntry[]>();
+  for (const entry of entries) {
+    const depth = entry.path.split('/').length;
+    const level = found.get(depth);
+    if (level === undefined) found.set(depth, [entry]);
+    else level.push(entry);
+  }
+  return found.values(); // parents come before children, so the depths come in order
 }
 
 async function makeEntry(path: string, entry: SkeletonEntry): Promise<void> {

@@ -2,7 +2,7 @@ import { access, chmod, constants, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { ContainerRecords } from './containers.js';
-import { errnoOf, makeFolder, storeError } from './files.js';
+import { errnoOf, makeFolder, storeError, together } from './files.js';
 import {
   probeStore,
   readIdentity,
@@ -25,15 +25,7 @@ export interface StoreOptions {
   readonly locker: Locker;
 }
 
-const FOLDERS = [
-  'containers',
-  'containers/.names',
-  'images',
-  'layers',
-  'leases',
-  'locks',
-  'scratch',
-];
+const FOLDERS = ['containers', 'images', 'layers', 'leases', 'locks', 'scratch'];
 
 /** Layer that lies lowest under every image, as a launch names it. */
 export const SKELETON_LAYER = 'layers/skeleton';
@@ -100,8 +92,11 @@ async function makeStore(request: IdentityRequest): Promise<void> {
   await chmod(root, 0o700);
   // Before anything is made there: what is refused stays as it was.
   const suitability = await probeStore(request);
-  for (const folder of FOLDERS) await makeFolder(join(root, folder));
-  await makeLayer(join(root, SKELETON_LAYER), SKELETON);
+  await together(FOLDERS.map((folder) => makeFolder(join(root, folder))));
+  await together([
+    makeFolder(join(root, 'containers/.names')),
+    makeLayer(join(root, SKELETON_LAYER), SKELETON),
+  ]);
   // Last: what has this file is complete.
   if (!(await writeIdentity(request, suitability))) await readIdentity(request);
 }
