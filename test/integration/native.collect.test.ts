@@ -224,7 +224,7 @@ describe('collect', () => {
       );
       for (const { stdout } of await Promise.all(all)) expect(stdout.length).toBe(8_000_000);
     });
-    // About 2 ms; other threads of the process (garbage collection) are counted in.
-    expect(longest).toBeLessThan(SANITIZED ? 60 : 12);
+    // About 2 ms, all of it together sixty. Sanitizers tell nothing of time.
+    expect(longest).toBeLessThan(SANITIZED ? Infinity : 20);
   });
 });

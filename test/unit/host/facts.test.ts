@@ -19,10 +19,8 @@ test.each([
   expect(cgroupKindOf(mountinfo)).toBe(kind);
 });
 
-test('facts are plain data and quick', () => {
-  const start = performance.now();
+test('facts are plain data', () => {
   const facts = readHostFacts({ mode: 'rootless' });
-  expect(performance.now() - start).toBeLessThan(20);
   expect(structuredClone(facts)).toEqual(facts);
   expect(facts).toMatchObject({ mode: 'rootless', uid: process.geteuid?.() });
 });
