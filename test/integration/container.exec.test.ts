@@ -118,12 +118,14 @@ describe('exec', () => {
     ['stop', 'killed', {}, (box) => box.stop({ graceMs: 0 })],
     ['remove', 'killed', {}, (box) => box.remove({ force: true })],
     ['close', 'killed', {}, () => t.runtime.close()],
-    ['timeout', 'killed', { timeoutMs: 300 }, () => undefined],
-    ['its own end', 'signaled', { argv: ['sleep', '0.3'] }, () => undefined],
+    ['timeout', 'killed', { timeoutMs: 2_000 }, () => undefined],
+    ['its own end', 'signaled', { argv: ['sleep', '2'] }, () => undefined],
   ])('%s of the container: they were %s', async (_, reason, options, end) => {
     const box = await t.sleeper(options);
-    const call = box.exec(['sleep', '1000']);
+    const call = box.exec(['sleep', '1001']);
     const spawned = await box.spawn(['sh', '-c', 'sleep 1000 & sleep 1000']);
+    // The call is under way, too.
+    while ((await box.exec(['pgrep', '-fx', 'sleep 1001'])).exitCode !== 0) await sleep(10);
     const ended = await box.spawn(['sh', '-c', 'exit 3']);
     expect(await ended.exited).toMatchObject({ exitCode: 3, reason: 'exited' });
     await end(box);
