@@ -115,15 +115,12 @@ try {
     assert((mode & 0o111) === 0o111, mode.toString(8));
   });
   check(`imports in less than ${MOST_IMPORT_MS} ms`, () => {
-    // By the clock, or where others have the machine, by what it took of the processors itself.
-    const script = `
-      const began = performance.now(), before = process.cpuUsage();
-      await import('caisson');
-      const { user, system } = process.cpuUsage(before);
-      console.log(Math.min(performance.now() - began, (user + system) / 1000));`;
+    const script =
+      'const t = performance.now(); await import("caisson"); console.log(performance.now() - t)';
     const times = Array.from({ length: 9 }, () =>
       Number(run(process.execPath, ['--input-type=module', '-e', script], work)),
     ).sort((a, b) => a - b);
+    // The best: the machine may be busy with something else.
     assert(times[0] < MOST_IMPORT_MS, `${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
     return `${times[0].toFixed(0)} ms`;
   });

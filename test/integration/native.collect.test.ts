@@ -224,7 +224,7 @@ describe('collect', () => {
       );
       for (const { stdout } of await Promise.all(all)) expect(stdout.length).toBe(8_000_000);
     });
-    // About 2 ms, all of it together sixty. Sanitizers tell nothing of time.
-    expect(longest).toBeLessThan(SANITIZED ? Infinity : 20);
+    // About 2 ms. AddressSanitizer's own bookkeeping of such buffers takes up to 150 ms, at random.
+    expect(longest).toBeLessThan(SANITIZED ? Infinity : 12);
   });
 });
