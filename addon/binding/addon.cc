@@ -61,6 +61,14 @@ int Addon::Ready() noexcept {
   return poller_.Open(loop, OnTurn, this);
 }
 
+void Addon::Drop(int fd) noexcept {
+  for (int& held : held_) {
+    if (held != fd) continue;
+    held = held_.back();
+    return held_.pop_back();
+  }
+}
+
 void Addon::OnTurn(void* self) noexcept {
   auto* const addon = static_cast<Addon*>(self);
   const HandleScope scope(addon->env_);
@@ -77,6 +85,8 @@ void Addon::End() noexcept {
     newest->Unlist();
     newest->Abandon();
   }
+  for (const int fd : held_) UniqueFd(fd).reset();
+  held_.clear();
   if (context_ != nullptr) (void)napi_async_destroy(env_, context_);
   const auto ended = [](void* self) {
     auto* const addon = static_cast<Addon*>(self);
@@ -104,6 +114,7 @@ napi_value CloseFd(napi_env env, napi_callback_info info) {
   Call<1> call;
   int fd = -1;
   if (!call.Read(env, info) || !ReadFd(env, call.args[0], "fd", &fd)) return nullptr;
+  if (Addon* const addon = Addon::Of(env); addon != nullptr) addon->Drop(fd);
   UniqueFd(fd).reset();
   return nullptr;
 }
@@ -139,6 +150,8 @@ napi_value NewPipe(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   (void)pipe.local.release();
+  // What becomes of the other one, a stream of Node's, we are not told.
+  if (Addon* const addon = Addon::Of(env); addon != nullptr) addon->Hold(pipe.remote.get());
   (void)pipe.remote.release();
   return made;
 }

@@ -3,6 +3,8 @@
 
 #include <node_api.h>
 
+#include <vector>
+
 #include "binding/poller.h"
 
 namespace caisson::binding {
@@ -40,6 +42,10 @@ class Addon {
   [[nodiscard]] int Ready() noexcept;
   [[nodiscard]] Poller& poller() noexcept { return poller_; }
   [[nodiscard]] napi_env env() const noexcept { return env_; }
+  // A descriptor that JavaScript has as a number, and closes through us: the env's end closes it
+  // too, as a worker may be terminated while it is about to pass it on.
+  void Hold(int fd) noexcept { held_.push_back(fd); }
+  void Drop(int fd) noexcept;
   [[nodiscard]] napi_async_context context() const noexcept { return context_; }
 
  private:
@@ -54,6 +60,7 @@ class Addon {
   napi_async_context context_ = nullptr;
   napi_async_cleanup_hook_handle end_ = nullptr;
   Resource* resources_ = nullptr;
+  std::vector<int> held_;
   bool ending_ = false;
 };
 

@@ -163,7 +163,8 @@ bool Channel::Deliver(Incoming& message) noexcept {
       return true;
     }
   }
-  message.fds.Release();
+  // They are closed with the message, here: a worker that is terminated in the middle of its
+  // callback runs no `finally`.
   CallJs(on_message, 4, args);
   return true;
 }

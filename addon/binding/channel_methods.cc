@@ -83,8 +83,8 @@ Stderr StderrOf(napi_env env) noexcept {
 
 // The descriptors of a message; those in `close` become its own. What is only in `close` goes to
 // `rest`, which closes it with itself.
-bool ReadDescriptors(napi_env env, napi_value fds, napi_value close, Descriptors* message,
-                     Descriptors* rest) noexcept {
+bool ReadDescriptors(napi_env env, Addon& addon, napi_value fds, napi_value close,
+                     Descriptors* message, Descriptors* rest) noexcept {
   FdList lent;
   FdList closing;
   if (!ReadFds(env, fds, "fds", &lent) || !ReadFds(env, close, "closeFds", &closing)) return false;
@@ -92,6 +92,7 @@ bool ReadDescriptors(napi_env env, napi_value fds, napi_value close, Descriptors
   for (uint32_t i = 0; i < closing.count; ++i) {
     bool again = false;
     for (uint32_t j = 0; j < i; ++j) again = again || closing.fds[j] == closing.fds[i];
+    addon.Drop(closing.fds[i]);
     if (!again && !message->Adopt(closing.fds[i])) (void)rest->Own(UniqueFd(closing.fds[i]));
   }
   return true;
@@ -226,7 +227,7 @@ napi_value Channel::SendFrom(napi_env env, napi_callback_info info) {
   if (!call.Read(env, info)) return nullptr;
   Channel* const channel = Of(env, call.self);
   if (channel == nullptr || !ReadHeader(env, call.args[0], call.args[1], &header) ||
-      !ReadDescriptors(env, call.args[3], call.args[4], &fds, &rest) ||
+      !ReadDescriptors(env, channel->addon_, call.args[3], call.args[4], &fds, &rest) ||
       !ReadBody(env, call.args[2], &body)) {
     return nullptr;
   }

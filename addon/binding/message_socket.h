@@ -35,8 +35,6 @@ class Descriptors {
   [[nodiscard]] const int* data() const noexcept { return fds_; }
   [[nodiscard]] size_t size() const noexcept { return size_; }
   [[nodiscard]] UniqueFd TakeFirst() noexcept;
-  // Gives all of them away: to JavaScript, which closes them from now on.
-  void Release() noexcept { size_ = 0; }
 
  private:
   int fds_[kCapacity] = {};

@@ -11,7 +11,11 @@ export interface Binding {
   lock(path: string, mode: 'shared' | 'exclusive', wait: boolean): Promise<FileLock | null>;
   /** Host pid behind a pidfd, from /proc/self/fdinfo; -1 when the process has been reaped. */
   pidOf(pidfd: number): number;
-  /** A kernel pipe, both ends close-on-exec; `local` is non-blocking. `bytes` asks for a buffer size (F_SETPIPE_SZ, best effort). */
+  /**
+   * A kernel pipe, both ends close-on-exec; `local` is non-blocking. `bytes` asks for a buffer size
+   * (F_SETPIPE_SZ, best effort). `remote` is to be closed by `closeFd` or by what it is sent with; the
+   * end of a worker closes it otherwise.
+   */
   pipe(direction: 'toChild' | 'fromChild', bytes?: number): { local: number; remote: number };
   closeFd(fd: number): void;
 }
@@ -25,7 +29,7 @@ export interface ChannelOptions {
   supervisor: string;
   /** argv after the program name. */
   args: readonly string[];
-  /** Every message but those that belong to a `collect` call. `fds` are now the receiver's to close. */
+  /** Every message but those that belong to a `collect` call. `fds` are lent: they are closed when it returns. */
   onMessage(type: number, id: number, body: Uint8Array, fds: readonly number[]): void;
   /** Once, when the supervisor is gone: everything in flight is lost. Exit status of the bootstrap process where known. */
   onClose(status: { exitCode: number | null; signal: number | null }): void;

@@ -253,12 +253,8 @@ export class Supervisor {
   }
 
   #receive(type: number, id: number, body: Uint8Array, fds: readonly number[]): void {
-    try {
-      // Why it could not start is said before Hello is read: with no id, and it answers that one.
-      this.#entries.get(id === 0 ? HELLO_ID : id)?.message(type, body, fds[0] ?? -1);
-    } finally {
-      for (const fd of fds) this.#binding.closeFd(fd);
-    }
+    // Why it could not start is said before Hello is read: with no id, and it answers that one.
+    this.#entries.get(id === 0 ? HELLO_ID : id)?.message(type, body, fds[0] ?? -1);
   }
 
   #end(exitCode: number | null, signal: number | null): void {

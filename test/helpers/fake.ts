@@ -70,7 +70,20 @@ export class Fake implements AsyncDisposable {
   }
 
   answerTo(id: number): Promise<Answer> {
-    return new Promise((resolve) => this.#waiting.set(id, resolve));
+    return this.lookAt(id, (answer) => answer);
+  }
+
+  /** What `look` finds while the answer's descriptors are open. */
+  lookAt<T>(id: number, look: (answer: Answer) => T): Promise<T> {
+    return new Promise((resolve, reject) =>
+      this.#waiting.set(id, (answer) => {
+        try {
+          resolve(look(answer));
+        } catch (error) {
+          reject(new Error('while its descriptors were open', { cause: error }));
+        }
+      }),
+    );
   }
 
   ask(

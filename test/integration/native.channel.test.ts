@@ -63,15 +63,21 @@ describe('Channel', () => {
     const kept = openSync(path, 'r');
     const given = openSync(path, 'r');
     const alone = openSync(path, 'r');
-    const answer = await fake.ask(Type.resize, NOTHING, [kept, given, kept], [given, alone, given]);
-    expect(answer.fds).toHaveLength(3);
-    for (const fd of answer.fds) {
-      expect(fstatSync(fd).ino).toBe(fstatSync(kept).ino);
-      // Close-on-exec from birth.
-      const flags = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
-      expect(parseInt(flags![1]!, 8) & 0o2000000).not.toBe(0);
-      fake.binding.closeFd(fd);
-    }
+    const id = fake.nextId();
+    const looked = fake.lookAt(id, (answer) => {
+      for (const fd of answer.fds) {
+        expect(fstatSync(fd).ino).toBe(fstatSync(kept).ino);
+        // Close-on-exec from birth.
+        const flags = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
+        expect(parseInt(flags![1]!, 8) & 0o2000000).not.toBe(0);
+      }
+      return answer.fds;
+    });
+    fake.channel.send(Type.resize, id, NOTHING, [kept, given, kept], [given, alone, given]);
+    const fds = await looked;
+    await sleep(0); // out of the callback
+    expect(fds).toHaveLength(3);
+    for (const fd of fds) expect(() => fstatSync(fd)).toThrow('EBADF');
     expect(() => fstatSync(given)).toThrow('EBADF');
     expect(() => fstatSync(alone)).toThrow('EBADF');
     closeSync(kept);
@@ -94,7 +100,6 @@ describe('Channel', () => {
     for (const [i, answer] of (await Promise.all(answers)).entries()) {
       expect(answer.body[0]).toBe(i % 256);
       expect(answer.fds).toHaveLength(1);
-      fake.binding.closeFd(answer.fds[0]!);
     }
   });
 
@@ -247,10 +252,19 @@ describe('pipe and pidOf', () => {
   test('a pidfd tells the pid until the process has been reaped', async () => {
     await using fake = new Fake();
     const id = fake.nextId();
-    const started = fake.answerTo(id);
     const body = new FieldWriter().strings(Tag.arg, ['cat']).u64(Tag.wantStarted, 1).bytes();
     const { local, remote } = fake.binding.pipe('toChild');
     const out = fake.binding.pipe('fromChild');
+    const looked = fake.lookAt(id, ({ fds }) => {
+      const pid = fake.binding.pidOf(fds[0]!);
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      expect(Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2])).toBe(fake.channel.pid);
+      closeSync(local);
+      const pause = new Int32Array(new SharedArrayBuffer(4));
+      let tries = 0;
+      while (fake.binding.pidOf(fds[0]!) >= 0 && ++tries < 1000) Atomics.wait(pause, 0, 0, 10);
+      return fake.binding.pidOf(fds[0]!);
+    });
     fake.channel.send(
       Type.launch,
       id,
@@ -258,17 +272,9 @@ describe('pipe and pidOf', () => {
       [remote, out.remote, out.remote],
       [remote, out.remote],
     );
-    const { fds } = await started;
-    const pidfd = fds[0]!;
-    const pid = fake.binding.pidOf(pidfd);
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    expect(Number(stat.slice(stat.lastIndexOf(')')).split(' ')[2])).toBe(fake.channel.pid);
-    const exited = fake.answerTo(id);
-    closeSync(local);
-    expect((await exited).fields.number(Tag.exitCode)).toBe(0);
-    expect(fake.binding.pidOf(pidfd)).toBe(-1);
+    expect(await looked).toBe(-1);
+    expect((await fake.answerTo(id)).fields.number(Tag.exitCode)).toBe(0);
     expect(readSync(out.local, Buffer.alloc(8))).toBe(0);
-    fake.binding.closeFd(pidfd);
     fake.binding.closeFd(out.local);
     expect(fake.binding.pidOf(0)).toBe(-1);
   });

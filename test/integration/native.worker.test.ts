@@ -1,10 +1,11 @@
 // Needs: the built addon and its test peer. Worker threads that come and go with things in flight.
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { expect } from 'vitest';
 
+import { Type } from '../../lib/native/protocol.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { nativeFile } from '../helpers/native.js';
 import { needs } from '../helpers/needs.js';
@@ -81,6 +82,39 @@ describe('worker threads', () => {
     },
   );
 
+  test('terminated while it looks at a message, it leaves no descriptor', async () => {
+    const program = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      const { Channel, pipe } = require(workerData.addon);
+      const channel = new Channel({ supervisor: workerData.supervisor, args: [],
+        onMessage(type, id, body, fds) {
+          parentPort.postMessage({ fds, pipe: pipe('toChild') });
+          for (;;);
+        }, onClose() {} });
+      channel.send(${Type.resize}, 1, Buffer.alloc(0), [workerData.fd, workerData.fd], []);
+      channel.ref();`;
+    const file = openSync('/proc/self/status', 'r');
+    const workerData = {
+      addon: nativeFile('caisson.node'),
+      supervisor: nativeFile('caisson-fake-supervisor'),
+      fd: file,
+    };
+    const worker = new Worker(program, { eval: true, workerData });
+    const lent = await new Promise<{ fds: number[]; pipe: { local: number; remote: number } }>(
+      (resolve) => worker.once('message', resolve),
+    );
+    expect(lent.fds).toHaveLength(2);
+    const pipe = linkOf(lent.pipe.local);
+    expect(linkOf(lent.pipe.remote)).toBe(pipe);
+    await worker.terminate();
+    closeSync(file);
+    // By what they are: their numbers may have been given to something else since.
+    const links = readdirSync('/proc/self/fd').map(linkOf);
+    expect(links.filter((link) => link.endsWith(`/${process.pid}/status`))).toEqual([]);
+    expect(links.filter((link) => link === pipe)).toHaveLength(1); // the end that a stream takes
+    closeSync(lent.pipe.local);
+  });
+
   test('several at once', { timeout: 60_000 }, async () => {
     await using folder = await tempFolder();
     for (let round = 0; round < 4; round += 1) {
@@ -92,6 +126,14 @@ describe('worker threads', () => {
     }
   });
 });
+
+function linkOf(fd: string | number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return '';
+  }
+}
 
 /** Running or a zombie: either way not yet reaped. */
 function isChild(pid: number): boolean {
