@@ -172,7 +172,7 @@ void Imports::Publish(uint32_t id) {
   jobs_.Submit(std::move(job));
 }
 
-void Imports::Fail(uint32_t id, const Failure& failure, const std::string& detail) {
+void Imports::Fail(uint32_t id, Failure failure, std::string detail) {
   const auto found = running_.find(id);
   if (found == running_.end()) return;
   loop_.Forget(&found->second.token);

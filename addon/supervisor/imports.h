@@ -43,7 +43,8 @@ class Imports {
   void StartWorker(uint32_t id);
   void OnWorkerDeath(uint32_t id);
   void Publish(uint32_t id);
-  void Fail(uint32_t id, const Failure& failure, const std::string& detail);
+  // By value: what is told may lie in the entry that ends here.
+  void Fail(uint32_t id, Failure failure, std::string detail);
   void RemoveCopy(const std::string& copy);
   void MaybeGone();
 

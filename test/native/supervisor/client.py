@@ -161,9 +161,16 @@ class Supervisor:
         self.pending = []
         self.welcome = None
         if hello:
-            self.send('Hello', [('Version', 1)], ident=1)
+            self.greet()
+
+    def greet(self):
+        self.send('Hello', [('Version', 1)], ident=1)
+        try:
             self.welcome = self.wait(1)
-            assert self.welcome.type == 'Welcome', self.welcome
+        except Ended:
+            raise AssertionError(
+                f'no Welcome, exit status {self.process.wait()}: {self.pending}') from None
+        assert self.welcome.type == 'Welcome', self.welcome
 
     # ---- messages
     def send(self, kind, fields=(), fds=(), ident=None, raw=None, memfd=None):
@@ -192,15 +199,20 @@ class Supervisor:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))]
         self.socket.sendmsg([data], ancillary)
 
+    def packet_received(self):
+        data, ancillary, _, _ = self.socket.recvmsg(
+            70 * 1024, socket.CMSG_SPACE(32 * 4), socket.MSG_CMSG_CLOEXEC)
+        return data, ancillary
+
     def receive(self, timeout=10):
         ready, _, _ = select.select([self.socket], [], [], timeout)
         if not ready:
             raise TimeoutError('no answer')
         try:
-            data, ancillary, _, _ = self.socket.recvmsg(
-                70 * 1024, socket.CMSG_SPACE(32 * 4), socket.MSG_CMSG_CLOEXEC)
+            data, ancillary = self.packet_received()
         except ConnectionResetError:
-            raise Ended() from None
+            # It ended with requests of ours unread, and what it had said before is still to be read.
+            data, ancillary = self.packet_received()
         if not data:
             raise Ended(self.pending)
         fds = array.array('i')

@@ -181,7 +181,10 @@ class HandRounds:
         busy_until(load, time.monotonic() + rng.random() * 0.05)
         main = self.supervisor.welcome.SupervisorPid
         hands = [pid for pid in children_of(main) if is_hand(pid)]
-        os.kill(rng.choice(hands), signal.SIGKILL)
+        try:
+            os.kill(rng.choice(hands), signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # A worker of an import, which has ended.
         busy_until(load, time.monotonic() + 0.02)
         load.settle()
         self.lost += load.lost

@@ -577,6 +577,21 @@ class Imports(Case):
         self.assertNotIn('many', os.listdir(self.store + '/layers'))
         shutil.rmtree(source)
 
+    def test_a_target_that_was_taken_meanwhile_is_named(self):
+        # Longer than what a string keeps in itself: it lies where the import's own record does.
+        target = 'layers/' + 'x' * 100
+        s = self.open()
+        source = self.folder + '/named'
+        os.mkdir(source)
+        for i in range(2000):
+            open(f'{source}/{i}', 'w').close()
+        ident = s.send('Import', [('ImportSource', source), ('ImportTarget', target)])
+        os.makedirs(f'{self.store}/{target}/taken')
+        failed = self.failed(s.wait(ident), 'ImportTarget', 'EEXIST')
+        self.assertEqual(failed.Detail, target)
+        shutil.rmtree(self.store + '/' + target)
+        shutil.rmtree(source)
+
 
 class End(Case):
     def test_close_answers_for_everything_first(self):
