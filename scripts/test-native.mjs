@@ -1,7 +1,8 @@
 // The tests of the native part: every test/native/**/*_test.cc is a program that exits with 0 when all
 // is well, every *_test.py one that speaks to the supervisor (where there is python3). 77 means
-// skipped, with the reason as its last line. With --sanitize the C++ ones are built with the address
-// and undefined-behaviour sanitizers, and the tests of the binding run on top of such an addon.
+// skipped, with the reason as its last line. With --sanitize the C++ ones and the supervisor are built
+// with the address and undefined-behaviour sanitizers, and the tests of the binding run on top of such
+// an addon.
 //
 //   npm run test:native [-- [--sanitize] [PART-OF-A-NAME …]]
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({
   options: { sanitize: { type: 'boolean' } },
   allowPositionals: true,
 });
+const built = values.sanitize ? OUTPUT.asan : OUTPUT.cmake;
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
 const isWanted = (name) =>
@@ -31,7 +33,12 @@ function runProgram(name, path, ...args) {
     encoding: 'utf8',
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',
-    env: { ...process.env, CAISSON_SUPERVISOR: join(OUTPUT.cmake, 'caisson-supervisor') },
+    env: {
+      ...process.env,
+      CAISSON_SUPERVISOR: join(built, 'caisson-supervisor'),
+      // A sanitizer says on stderr what it has found: it must be one.
+      ...(values.sanitize ? { CAISSON_SANITIZED: '1', CAISSON_DEBUG: '1' } : {}),
+    },
   });
   const output = `${stdout}${stderr}`.trimEnd();
   if (status === 0) {
@@ -73,17 +80,15 @@ function runBindingTests() {
 }
 
 buildNative({ asan: values.sanitize, tests: true });
-const folder = join(values.sanitize ? OUTPUT.asan : OUTPUT.cmake, 'tests');
+const folder = join(built, 'tests');
 for (const name of existsSync(folder) ? readdirSync(folder).sort() : []) {
   if (name.endsWith('_test') && isWanted(name)) runProgram(name, join(folder, name));
 }
-if (!values.sanitize) {
-  const python = spawnSync('python3', ['--version']).status === 0;
-  for (const entry of readdirSync(join(root, 'test', 'native'), { recursive: true }).sort()) {
-    if (!entry.endsWith('_test.py') || !isWanted(entry)) continue;
-    if (python) runProgram(entry, 'python3', join(root, 'test', 'native', entry));
-    else runProgram(entry, 'sh', '-c', `echo needs python3; exit ${SKIPPED}`);
-  }
+const python = spawnSync('python3', ['--version']).status === 0;
+for (const entry of readdirSync(join(root, 'test', 'native'), { recursive: true }).sort()) {
+  if (!entry.endsWith('_test.py') || !isWanted(entry)) continue;
+  if (python) runProgram(entry, 'python3', join(root, 'test', 'native', entry));
+  else runProgram(entry, 'sh', '-c', `echo needs python3; exit ${SKIPPED}`);
 }
 if (values.sanitize && positionals.length === 0) runBindingTests();
 console.log(

@@ -708,6 +708,8 @@ class Isolation(Case):
     def test_memory_stays_small(self):
         if not ROOT:
             self.skipTest('the supervisor is not to be looked into')
+        if 'CAISSON_SANITIZED' in os.environ:
+            self.skipTest('sanitizers need memory of their own')
         s = self.open()
 
         def private():
