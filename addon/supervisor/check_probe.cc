@@ -15,8 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/retry_eintr.h"
 #include "base/unique_fd.h"
 #include "supervisor/user_namespace.h"
@@ -29,9 +27,7 @@ constexpr int kPatienceMs = 5000;
 
 template <size_t N>
 void Copy(char (&to)[N], std::string_view from) {
-  const size_t bytes = std::min(from.size(), N - 1);
-  memcpy(to, from.data(), bytes);
-  to[bytes] = '\0';
+  to[from.copy(to, N - 1)] = '\0';
 }
 
 Finding Make(Verdict verdict, const char* cause, int error, std::string_view detail) {
