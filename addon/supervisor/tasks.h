@@ -61,6 +61,7 @@ class Tasks {
   void OnTimeout(uint32_t id);
   void SendKill(Task* task);
   void Answer(Task* task);
+  void LeaveFolder(Task* task);
   void SendExited(const Task& task);
   // What a task leaves behind.
   struct Remains {

@@ -180,7 +180,26 @@ void Tasks::FailStart(Task* task, const Failure& failure, std::string detail) {
   Answer(task);
 }
 
+// The next start on a folder that stays may come with the answer, and two overlays on one upper
+// folder are undefined: the last descriptor that holds the old one is closed before.
+void Tasks::LeaveFolder(Task* task) {
+  auto held = std::make_shared<UniqueFd>(std::move(task->mount_namespace));
+  Job job;
+  job.urgency = Urgency::kStart;
+  job.prepare = [held](Message& message) {
+    message.kind = JobKind::kTidy;
+    message.fd(Role::kMountNamespace) = std::move(*held);
+    return true;
+  };
+  job.done = [this, id = task->id](Message) {
+    if (Task* left = Find(id)) Answer(left);
+  };
+  jobs_.Submit(std::move(job));
+}
+
 void Tasks::Answer(Task* task) {
+  const bool stays = !task->folder.empty() && !task->own_folder;
+  if (stays && task->mount_namespace) return LeaveFolder(task);
   const auto found = tasks_.find(task->id);
   std::unique_ptr<Task> ended = std::move(found->second);
   tasks_.erase(found);

@@ -6,6 +6,7 @@
 Every test ends with the question whether anything is left.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -294,6 +295,28 @@ class Containers(Case):
         self.assertEqual(s.call('Remove', [('Folder', 'containers/c1')]).type, 'Done')
         self.assertFalse(os.path.exists(self.store + '/containers/c1'))
         self.assertEqual(s.call('Remove', [('Folder', 'containers/c1')]).type, 'Done')
+
+    def test_a_folder_is_free_when_its_container_has_ended(self):
+        if not ROOT:
+            self.skipTest('needs root, to mount an overlay')
+        s = self.open()
+        libc = ctypes.CDLL(None, use_errno=True)
+        target = self.folder + '/probe'
+        os.mkdir(target)
+        # With `index` the kernel refuses an upper folder that another overlay still has.
+        options = ','.join(['index=on'] + [f'{name}={self.store}/{folder}' for name, folder in (
+            ('lowerdir', 'layers/base'), ('upperdir', 'containers/free/upper'),
+            ('workdir', 'containers/free/work'))])
+        os.mkdir(self.store + '/containers/free')
+        for _ in range(20):
+            exited = s.wait(s.launch(['true'], extra=[('FolderContainer', 'containers/free')]))
+            failed = libc.mount(b'overlay', target.encode(), b'overlay', 0, options.encode())
+            self.assertEqual((exited.ExitCode, failed), (0, 0), os.strerror(ctypes.get_errno()))
+            self.assertEqual(libc.umount2(target.encode(), 0), 0)
+            shutil.rmtree(self.store + '/containers/free')
+            os.mkdir(self.store + '/containers/free')
+        os.rmdir(self.store + '/containers/free')
+        os.rmdir(target)
 
     def test_a_scratch_slot_is_as_new(self):
         s = self.open()
