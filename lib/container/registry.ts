@@ -1,4 +1,5 @@
 import type { RuntimeParts } from '../runtime/parts.js';
+import { together } from '../store/files.js';
 import type { Supervised } from './supervise.js';
 
 const KEY = Symbol('caisson.containers');
@@ -22,7 +23,7 @@ export function supervisedOf(parts: RuntimeParts): Map<string, Supervised> {
   return parts.slot(KEY, () => {
     const containers = new Map<string, Supervised>();
     parts.onClose(async () => {
-      await Promise.all([...containers.values()].map((core) => ends.remove(core)));
+      await together([...containers.values()].map((core) => ends.remove(core)));
     });
     void parts.supervisor.gone.then(() => {
       for (const core of containers.values()) {

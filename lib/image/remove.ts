@@ -1,7 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { CaissonError } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { isAbsent, temporaryName } from '../store/files.js';
+import { isAbsent, temporaryName, together } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
 import { removeFolder } from './folders.js';
@@ -36,7 +36,7 @@ export async function removeImage(
     );
   });
   parts.emit({ type: 'image.remove', id, time: new Date() });
-  await Promise.all(unused.map((folder) => removeFolder(parts, folder)));
+  await together(unused.map((folder) => removeFolder(parts, folder)));
 }
 
 /** Names of the containers that use it, and of other users as far as one can say who they are. */

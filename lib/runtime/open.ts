@@ -5,7 +5,7 @@ import { Tag, Type, type CgroupMode } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import type { Binding } from '../native/types.js';
 import { loadNative } from '../native/load.js';
-import { openStore, storeOf, sweep, type Store } from '../store/index.js';
+import { openStore, storeOf, sweep, together, type Store } from '../store/index.js';
 import type { Mode, RuntimeEvent, RuntimeParts } from './parts.js';
 import type { OpenRequest } from './request.js';
 import { Supervisor } from './supervisor.js';
@@ -15,7 +15,7 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   throwIfAborted(request.signal);
   const { mode, root, runDir } = resolveFolders(request);
   const native = loadNative();
-  await Promise.all([openStore(root, mode), makePrivateFolder(runDir)]);
+  await together([openStore(root, mode), makePrivateFolder(runDir)]);
   throwIfAborted(request.signal);
   const id = randomBytes(8).toString('hex');
   const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': id };

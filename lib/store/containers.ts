@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
-import { readJson, storeError, writeJson } from './files.js';
+import { readJson, storeError, together, writeJson } from './files.js';
 import { isAlive, livingFolders, type Keeper } from './keeper.js';
 import type { Locker, Locks } from './locks.js';
 import { isName, Names } from './names.js';
@@ -65,7 +65,7 @@ export class ContainerRecords {
     const folder = join(this.#folder, config.id);
     try {
       await mkdir(folder, { mode: 0o700 });
-      await Promise.all([
+      await together([
         writeJson(join(folder, 'spec.json'), spec),
         writeJson(join(folder, 'state.json'), state),
       ]);

@@ -1,5 +1,5 @@
 export { ContainerRecords, type ContainerConfig, type StoredContainer } from './containers.js';
-export { errnoOf, isAbsent, storeError } from './files.js';
+export { errnoOf, isAbsent, storeError, together } from './files.js';
 export type { StoreMode } from './identity.js';
 export {
   BLOB_ABSENT,

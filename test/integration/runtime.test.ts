@@ -168,6 +168,8 @@ describe('what cannot be opened says why', () => {
     expect(await rejection(Runtime.open({ root, runDir: file }))).toMatchObject({
       code: 'ERR_STORE_UNUSABLE',
     });
+    // The store was made beside it, and nothing of that goes on behind the rejection.
+    expect(existsSync(join(root, 'store.json'))).toBe(true);
   });
 });
 
