@@ -4,7 +4,7 @@
   'variables': {
     'common': [
       '-std=c++23', '-fno-exceptions', '-fno-rtti', '-ffunction-sections', '-fdata-sections',
-      '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-O2', '-g0',
+      '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-g0',
     ],
     'static_link': '<!(node scripts/sources.mjs static-link)',
   },
@@ -20,7 +20,7 @@
       'include_dirs': ['<!(node scripts/sources.mjs include)'],
       'defines': ['NAPI_VERSION=8'],
       'cflags_cc': [
-        '-fPIC', '-fvisibility=hidden', '-fvisibility-inlines-hidden', '-fno-threadsafe-statics',
+        '-O2', '-fPIC', '-fvisibility=hidden', '-fvisibility-inlines-hidden', '-fno-threadsafe-statics',
         '-U_FORTIFY_SOURCE', '-U_FILE_OFFSET_BITS',
       ],
       'ldflags': ['-nostdlib', '-Wl,-z,nodelete,-z,relro,-z,now'],
@@ -31,7 +31,7 @@
       'type': 'static_library',
       'sources': ['<!@(node scripts/sources.mjs child)'],
       'cflags_cc': [
-        '-fPIE', '-fno-threadsafe-statics', '-fno-stack-protector', '-U_FORTIFY_SOURCE',
+        '-Os', '-fPIE', '-fno-threadsafe-statics', '-fno-stack-protector', '-U_FORTIFY_SOURCE',
       ],
     },
     {
@@ -40,7 +40,7 @@
       'product_extension': '',
       'dependencies': ['caisson-child'],
       'sources': ['<!@(node scripts/sources.mjs supervisor)'],
-      'cflags_cc': ['-fPIE', '-fstack-protector-strong'],
+      'cflags_cc': ['-Os', '-fPIE', '-fstack-protector-strong'],
       'ldflags': ['<(static_link)', '-Wl,-z,relro,-z,now'],
     },
   ],
