@@ -242,14 +242,12 @@ int MountMqueue(Context& context, const MountItem& item) noexcept {
 }
 
 // One hierarchy of cgroup v1, or the v2 one, in a folder of the tmpfs over /sys/fs/cgroup.
-int MountHierarchy(Context& context, int folder, const char* type, const char* name) noexcept {
+int MountHierarchy(Context& context, int folder, const char* type, const char* name,
+                   uint64_t attr) noexcept {
   const char* equals = strchr(name, '=');
   const char* folder_name = equals == nullptr ? name : equals + 1;
   if (mkdirat(folder, folder_name, 0755) != 0) return errno;
-  FileSystem fs = {
-      .type = type,
-      .data = {},
-      .attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+  FileSystem fs = {.type = type, .data = {}, .attr = attr};
   if (strcmp(type, "cgroup") == 0) {
     // "name=systemd" has no controller and says so.
     fs.more[0] = equals == nullptr ? name : "none";
@@ -266,32 +264,30 @@ int MountHierarchy(Context& context, int folder, const char* type, const char* n
 
 // The container's own cgroup is the root of what is shown: we are in its cgroup namespace.
 int MountCgroup(Context& context, const MountItem& item) noexcept {
-  constexpr uint64_t kLocked =
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  constexpr uint64_t kLocked = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   int mount = -1;
   if (context.cgroup1_names.count == 0) {
     int error = MountKernel(context, item,
                             {.type = "cgroup2", .data = {}, .attr = kLocked | item.attr}, &mount);
     if (error != 0 && context.rootless && context.step != Step::kMountTarget) {
       // No hierarchy is ours to show: an empty folder rather than the host's.
-      error = MountKernel(context, item,
-                          {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked},
-                          &mount);
+      error = MountKernel(
+          context, item,
+          {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked | MOUNT_ATTR_RDONLY},
+          &mount);
     }
     if (mount >= 0) (void)close(mount);
     return error;
   }
-  int error = MountKernel(context, item,
-                          {.type = "tmpfs",
-                           .data = {},
-                           .more = {"mode=0755"},
-                           .attr = kLocked & ~uint64_t{MOUNT_ATTR_RDONLY}},
-                          &mount);
+  int error = MountKernel(
+      context, item, {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked}, &mount);
   if (error != 0) return error;
   for (const char* name : context.cgroup1_names) {
-    if (error == 0) error = MountHierarchy(context, mount, "cgroup", name);
+    if (error == 0) error = MountHierarchy(context, mount, "cgroup", name, kLocked | item.attr);
   }
-  if (error == 0 && context.cgroup2) error = MountHierarchy(context, mount, "cgroup2", "unified");
+  if (error == 0 && context.cgroup2) {
+    error = MountHierarchy(context, mount, "cgroup2", "unified", kLocked | item.attr);
+  }
   const struct mount_attr attr = {
       .attr_set = MOUNT_ATTR_RDONLY, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
   if (error == 0 && sys::MountSetAttr(mount, 0, attr) != 0) error = errno;

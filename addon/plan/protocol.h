@@ -217,7 +217,7 @@ enum class MountKind : uint64_t {
   kDev = 5,  // tmpfs with the standard nodes and links, devpts, shm, mqueue are mounts of their own
   kDevpts = 6,
   kMqueue = 7,
-  kCgroup = 8,   // read-only view of the container's own cgroup
+  kCgroup = 8,   // view of the container's own cgroup
   kOverlay = 9,  // lower = host path kMountSource, upper = kMountScratch
   kShm = 10,     // tmpfs; without data: 64 MiB, mode 1777
 };

@@ -1,4 +1,5 @@
 import { checkArray, checkName, invalid, nearestName, notYet } from '../errors/arguments.js';
+import { CaissonError } from '../errors/index.js';
 
 /** In the kernel's order: the position is the number (capabilities(7)). */
 const NAMES = [
@@ -49,6 +50,10 @@ export type CapabilityName = `CAP_${(typeof NAMES)[number]}`;
 
 const NUMBERS: ReadonlyMap<string, number> = new Map(NAMES.map((name, number) => [name, number]));
 
+export const EVERY_CAPABILITY: readonly CapabilityName[] = Object.freeze(
+  NAMES.map((name): CapabilityName => `CAP_${name}`),
+);
+
 /**
  * Docker's default, but for MKNOD: until a device cgroup guards the nodes it could make, they would
  * be a way to the host's disks.
@@ -69,19 +74,77 @@ export const DEFAULT_CAPABILITIES: readonly CapabilityName[] = Object.freeze([
   'CAP_AUDIT_WRITE',
 ]);
 
-/** Docker's rule: drop, then add; `ALL` in either. */
-export function chooseCapabilities(
-  add: readonly string[],
-  drop: readonly string[],
+export interface CapabilitiesAsked {
+  readonly capabilities: readonly CapabilityName[];
+  /** Bare names, or `ALL`. */
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  readonly privileged: boolean;
+}
+
+export interface CapabilityHost {
+  readonly rootless: boolean;
+  /** Those that this program can pass on. */
+  readonly capabilities: ReadonlySet<CapabilityName>;
+}
+
+type PerPreset = Map<readonly CapabilityName[], readonly CapabilityName[]>;
+const granted = new WeakMap<CapabilityHost, PerPreset>();
+
+/**
+ * Docker's rule: of the preset's those in `capDrop` go, those in `capAdd` come. `ALL` is what the machine
+ * gives; every other one that it does not give is refused.
+ */
+export function grantCapabilities(
+  asked: CapabilitiesAsked,
+  host: CapabilityHost,
 ): readonly CapabilityName[] {
-  if (add.length === 0 && drop.length === 0) return DEFAULT_CAPABILITIES;
-  const every = NAMES.map((name): CapabilityName => `CAP_${name}`);
-  const chosen = new Set<string>(add.includes('ALL') ? every : DEFAULT_CAPABILITIES);
-  if (drop.includes('ALL')) chosen.clear();
-  for (const name of drop) chosen.delete(`CAP_${name}`);
-  for (const name of add) if (name !== 'ALL') chosen.add(`CAP_${name}`);
-  if (chosen.has('CAP_MKNOD')) throw notYet('security.capAdd: MKNOD (and so ALL)', 'version 0.2');
-  return every.filter((name) => chosen.has(name));
+  if (asked.capAdd.length > 0 || asked.capDrop.length > 0) return choose(asked, host);
+  const perPreset: PerPreset =
+    granted.get(host) ?? new Map<readonly CapabilityName[], readonly CapabilityName[]>();
+  granted.set(host, perPreset);
+  let chosen = perPreset.get(asked.capabilities);
+  if (chosen === undefined) {
+    chosen = Object.freeze(choose(asked, host));
+    perPreset.set(asked.capabilities, chosen);
+  }
+  return chosen;
+}
+
+function choose(
+  { capabilities: preset, capAdd, capDrop, privileged }: CapabilitiesAsked,
+  host: CapabilityHost,
+): readonly CapabilityName[] {
+  const every = preset === EVERY_CAPABILITY || capAdd.includes('ALL');
+  const start = capAdd.includes('ALL') ? EVERY_CAPABILITY : capDrop.includes('ALL') ? [] : preset;
+  const chosen = new Set<CapabilityName>(start);
+  for (const name of capDrop) if (name !== 'ALL') chosen.delete(capability(name));
+  if (every) for (const name of start) if (!host.capabilities.has(name)) chosen.delete(name);
+  for (const name of capAdd) if (name !== 'ALL') chosen.add(capability(name));
+  const list = [...chosen];
+  const lacking = list.filter((name) => !host.capabilities.has(name));
+  if (lacking.length > 0) throw withheld(lacking);
+  // A node leads to the machine's disks; one of a user namespace cannot be opened.
+  if (!privileged && !host.rootless && chosen.has('CAP_MKNOD')) {
+    throw notYet('security.capAdd: MKNOD (and so ALL)', 'version 0.2');
+  }
+  return list;
+}
+
+const capability = (name: string): CapabilityName => `CAP_${name}` as CapabilityName;
+
+function withheld(lacking: readonly CapabilityName[]): CaissonError<'ERR_UNSUPPORTED'> {
+  const names = lacking.join(', ');
+  return new CaissonError(
+    'ERR_UNSUPPORTED',
+    { what: names, reason: 'this program was started without, so it cannot give it' },
+    { hint: `Leave it out (security.capDrop), or give the program ${names}.` },
+  );
+}
+
+/** From a mask of capget(2), as /proc/PID/status has it. */
+export function capabilitiesOf(mask: bigint): ReadonlySet<CapabilityName> {
+  return new Set(EVERY_CAPABILITY.filter((_, number) => ((mask >> BigInt(number)) & 1n) === 1n));
 }
 
 /** Names with or without `CAP_`, in any case, or `ALL`; returned bare. */

@@ -29,6 +29,7 @@ export interface CollectRequest {
 export interface JoinRequest {
   readonly argv: readonly string[];
   readonly process: ProcessRequest;
+  readonly privileged: boolean;
   readonly runtime: unknown;
   readonly signal: AbortSignal | undefined;
 }
@@ -82,14 +83,12 @@ export function parseSpawn(
 }
 
 function parseJoin(argv: unknown, options: Bag): JoinRequest {
-  if (options['privileged'] !== undefined && options['privileged'] !== false) {
-    throw notYet('privileged', 'version 0.2');
-  }
   const list = parseArgv(argv, 'argv');
   if (list.length === 0) throw invalid('argv', 'must not be empty');
   return {
     argv: list,
     process: parseProcess(options),
+    privileged: checkBoolean(options['privileged'] ?? false, 'privileged'),
     runtime: options['runtime'],
     signal: checkSignal(options['signal'], 'signal'),
   };

@@ -20,8 +20,11 @@ const PTS = mount('/dev/pts', 'devpts', ...PTS_OPTIONS, 'gid=5');
 const PTS_ONE_ID = mount('/dev/pts', 'devpts', ...PTS_OPTIONS);
 const SHM = mount('/dev/shm', 'tmpfs', 'nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k');
 const MQUEUE = mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev');
-const SYS = mount('/sys', 'sysfs', 'nosuid', 'noexec', 'nodev', 'ro');
-const CGROUP = mount('/sys/fs/cgroup', 'cgroup', 'nosuid', 'noexec', 'nodev', 'ro');
+const KERNEL_OPTIONS = ['nosuid', 'noexec', 'nodev'];
+const SYS = mount('/sys', 'sysfs', ...KERNEL_OPTIONS, 'ro');
+const CGROUP = mount('/sys/fs/cgroup', 'cgroup', ...KERNEL_OPTIONS, 'ro');
+const SYS_WRITABLE = mount('/sys', 'sysfs', ...KERNEL_OPTIONS);
+const CGROUP_WRITABLE = mount('/sys/fs/cgroup', 'cgroup', ...KERNEL_OPTIONS);
 /**
  * What the supervisor has prepared, made as these say: asked for without options. A mount of the user's in
  * the same place is made anew, as asked.
@@ -31,22 +34,24 @@ export const PREPARED_MOUNTS: ReadonlySet<OciMount> = new Set([DEV, PTS, PTS_ONE
 export interface MountChoice {
   readonly rootless: boolean;
   readonly cgroups: boolean;
+  /** /sys and what is below it can be written to. */
+  readonly privileged: boolean;
 }
 
 const chosen = new Map<string, readonly OciMount[]>();
 
-export function defaultMounts({ rootless, cgroups }: MountChoice): readonly OciMount[] {
-  const key = `${rootless} ${cgroups}`;
+export function defaultMounts({ rootless, cgroups, privileged }: MountChoice): readonly OciMount[] {
+  const key = `${rootless} ${cgroups} ${privileged}`;
   let mounts = chosen.get(key);
   if (mounts === undefined) {
     mounts = Object.freeze([
       PROC,
       DEV,
-      SYS,
+      privileged ? SYS_WRITABLE : SYS,
       rootless ? PTS_ONE_ID : PTS,
       SHM,
       MQUEUE,
-      ...(cgroups ? [CGROUP] : []),
+      ...(cgroups ? [privileged ? CGROUP_WRITABLE : CGROUP] : []),
     ]);
     chosen.set(key, mounts);
   }

@@ -2,8 +2,8 @@
 import type { StdioKind } from '../native/protocol.js';
 import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
-import { capabilityMask } from './capabilities.js';
-import { PREPARED_MOUNTS, UMASK } from './defaults.js';
+import { capabilityMask, type CapabilityName } from './capabilities.js';
+import { capabilitySet, PREPARED_MOUNTS, UMASK } from './defaults.js';
 import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
 import type { Plan } from './plan.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
@@ -49,13 +49,15 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   return fields.bytes();
 }
 
-/** What an Exec asks for; credentials and limits are those of its container's plan. */
+/** What an Exec asks for; credentials, unless it is privileged, and limits are those of its container's plan. */
 export interface ExecAsked {
   readonly argv: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;
   readonly user: string;
   readonly timeoutMs: number;
+  /** Privileged: these, and no filter, whatever the container has. */
+  readonly capabilities: readonly CapabilityName[] | undefined;
 }
 
 export function encodeExec(
@@ -68,9 +70,19 @@ export function encodeExec(
   fields.u64(Tag.container, container);
   if (extras.wantStarted) fields.u64(Tag.wantStarted, 1);
   if (asked.timeoutMs > 0) fields.u64(Tag.timeoutMs, asked.timeoutMs);
-  const { groupAdd, seccomp } = plan;
+  const { groupAdd } = plan;
+  const { capabilities } = asked;
+  const seccomp = capabilities === undefined ? plan.seccomp : 'unconfined';
   const user = { user: asked.user, groupAdd, seccomp, setHome: !hasHome(asked.env) };
-  const process = { ...plan.oci.process, args: asked.argv, env: asked.env, cwd: asked.cwd };
+  const process = {
+    ...plan.oci.process,
+    ...(capabilities === undefined
+      ? {}
+      : { capabilities: capabilitySet(capabilities), noNewPrivileges: false }),
+    args: asked.argv,
+    env: asked.env,
+    cwd: asked.cwd,
+  };
   encodeProcess(fields, user, process);
   encodeStdio(fields, extras.stdio);
   return fields.bytes();
@@ -152,8 +164,8 @@ function encodeCapabilities(fields: FieldWriter, set: OciCapabilities): void {
 /** The filter is made where the process is started, from the same fields for all that have them. */
 function encodeSeccomp(fields: FieldWriter, seccomp: SeccompPlan): void {
   if (seccomp === 'unconfined') return;
-  if (seccomp === 'default') {
-    fields.group(Tag.seccomp, (group) => group.u64(Tag.seccompPolicy, SeccompPolicy.default));
+  if (typeof seccomp === 'string') {
+    fields.group(Tag.seccomp, (group) => group.u64(Tag.seccompPolicy, SeccompPolicy[seccomp]));
   } else {
     fields.append(kept(seccomp, encodeProfile));
   }

@@ -1,5 +1,6 @@
 import { Type } from '../native/protocol.js';
 import { checkOwnRuntime } from '../runtime/runtime.js';
+import { grantCapabilities } from './capabilities.js';
 import { collectOutput, type ExecResult } from './collect.js';
 import { parseExec, type JoinRequest } from './collect-request.js';
 import { encodeExec, type ExecAsked } from './encode.js';
@@ -7,6 +8,7 @@ import type { Encoding } from './options.js';
 import { checkArgumentSize } from './process-request.js';
 import { planHost } from './machine.js';
 import type { Run } from './run-record.js';
+import { parseSecurity } from './security-request.js';
 import { assertCan } from './state.js';
 import type { Supervised } from './supervise.js';
 
@@ -38,17 +40,21 @@ export function runningIn(core: Supervised, verb: 'exec in' | 'spawn in'): Run {
   return state.run;
 }
 
+const PRIVILEGED = parseSecurity('privileged');
+
 /** What was asked for, over what the container has. */
-export function askedOf(core: Supervised, { argv, process }: JoinRequest): ExecAsked {
+export function askedOf(core: Supervised, { argv, process, privileged }: JoinRequest): ExecAsked {
   const own = core.plan.oci.process;
   const env = mergeEnv(own.env, process.env);
-  checkArgumentSize(argv, env, planHost(core.parts).stackBytes);
+  const host = planHost(core.parts);
+  checkArgumentSize(argv, env, host.stackBytes);
   return {
     argv,
     env,
     cwd: process.cwd ?? own.cwd,
     user: process.user ?? core.plan.user,
     timeoutMs: process.timeoutMs,
+    capabilities: privileged ? grantCapabilities(PRIVILEGED, host) : undefined,
   };
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { capabilitiesOf } from './capabilities.js';
 import type { PlanHost } from './plan.js';
 
 const KEY = Symbol('caisson.plan-host');
@@ -10,8 +11,10 @@ const KEY = Symbol('caisson.plan-host');
 export function planHost(parts: RuntimeParts): PlanHost {
   return parts.slot(KEY, () => {
     const limits = readText('/proc/self/limits');
+    const rootless = parts.mode === 'rootless';
     return {
-      rootless: parts.mode === 'rootless',
+      rootless,
+      capabilities: capabilitiesOf(rootless ? ALL : boundingSet()),
       cgroups: parts.cgroupMode !== CgroupMode.none,
       stackBytes: readLimit(limits, 'Max stack size', 'soft'),
       openFiles: Math.min(readLimit(limits, 'Max open files', 'hard'), MOST_OPEN_FILES),
@@ -37,6 +40,15 @@ function readLimit(text: string, name: string, which: 'soft' | 'hard'): number {
   const match = new RegExp(`^${name}\\s+(\\S+)\\s+(\\S+)`, 'm').exec(text);
   const value = match?.[which === 'soft' ? 1 : 2];
   return value === undefined || value === 'unlimited' ? Infinity : Number(value);
+}
+
+/** A user namespace's root has every capability there is in it. */
+const ALL = 2n ** 64n - 1n;
+
+/** What root's programs get at their start. */
+function boundingSet(): bigint {
+  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1];
+  return mask === undefined ? ALL : BigInt(`0x${mask}`);
 }
 
 function readText(path: string): string {

@@ -184,7 +184,7 @@ export interface ExecOptions<E extends Encoding = 'utf8'> extends Call {
   encoding?: E;
   /** Reject with an ExecError unless it exits with 0. @defaultValue `false` */
   check?: boolean;
-  /** Not in this version. */
+  /** With every capability and without a seccomp filter; masks are the container's. @defaultValue `false` */
   privileged?: boolean;
 }
 
@@ -202,7 +202,7 @@ export interface SpawnOptions extends Call {
   stdin?: 'pipe' | 'ignore';
   /** Milliseconds from the start of the process; then its whole tree is killed. @defaultValue `0`: none */
   timeoutMs?: number;
-  /** Not in this version. */
+  /** As `exec`'s. @defaultValue `false` */
   privileged?: boolean;
 }
 

@@ -22,7 +22,7 @@ export function planMounts(
     ({ destination }) =>
       !targets.has(destination) && !(targets.has('/dev') && destination.startsWith('/dev/')),
   );
-  return byDepth([...kept, ...asked.map(toOci)]);
+  return byDepth([...kept, ...asked.map((mount) => toOci(mount, choice))]);
 }
 
 const known = new WeakMap<readonly ImageMount[], Map<readonly OciMount[], readonly OciMount[]>>();
@@ -52,22 +52,30 @@ const depth = ({ destination }: OciMount): number => destination.split('/').leng
 const byDepth = (mounts: OciMount[]): OciMount[] => mounts.sort((a, b) => depth(a) - depth(b));
 
 /**
- * nodev on every bind: without a device cgroup a node of the host would be a way to its disks.
+ * nodev on every bind, unless all devices are given anyway: a node of the host would be a way to its disks.
  */
-function bind(source: string, destination: string, readOnly: boolean): OciMount {
-  const options = ['rbind', 'rprivate', 'nodev', ...(readOnly ? ['rro'] : [])];
-  return { destination, type: 'bind', source, options };
+function bind(mount: BindAsked, privileged: boolean): OciMount {
+  const options = ['rbind', 'rprivate'];
+  if (!privileged) options.push('nodev');
+  if (mount.readOnly) options.push('rro');
+  return { destination: mount.target, type: 'bind', source: mount.source, options };
 }
 
-function toOci(mount: MountAsked): OciMount {
-  if (mount.type === 'bind') return bind(mount.source, mount.target, mount.readOnly);
+interface BindAsked {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+function toOci(mount: MountAsked, { privileged }: MountChoice): OciMount {
+  if (mount.type === 'bind') return bind(mount, privileged);
   const options = ['nosuid', 'nodev', 'mode=1777'];
   if (mount.sizeBytes !== undefined) options.push(`size=${mount.sizeBytes}`);
   return { destination: mount.target, type: 'tmpfs', source: 'tmpfs', options };
 }
 
 function impliedToOci(mount: ImageMount): OciMount {
-  if (mount.type === 'bind') return bind(mount.source, mount.target, mount.readOnly);
+  if (mount.type === 'bind') return bind(mount, false);
   // Copy-on-write over a folder of the host; `scratch` is a plain name in the container's folder.
   const scratch = `scratch${mount.target.replaceAll('/', '-')}`;
   return {

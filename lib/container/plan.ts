@@ -1,5 +1,6 @@
-import { checkAbsolutePath, invalid, notYet } from '../errors/arguments.js';
+import { checkAbsolutePath, invalid, notYet, quote } from '../errors/arguments.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
+import { grantCapabilities, type CapabilityHost } from './capabilities.js';
 import {
   capabilitySet,
   DEFAULT_PATH,
@@ -22,10 +23,10 @@ import { checkArgumentSize, parseUser } from './process-request.js';
 import type { ContainerRequest } from './request.js';
 import { planSeccomp, type SeccompHost, type SeccompPlan } from './seccomp-plan.js';
 import type { SecurityRequest } from './security-request.js';
+import { scopeOf } from './sysctl-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
-export interface PlanHost extends SeccompHost {
-  readonly rootless: boolean;
+export interface PlanHost extends SeccompHost, CapabilityHost {
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
   readonly hostname: string;
@@ -75,6 +76,8 @@ export function planContainer(
   checkArgumentSize(args, env, stackOf(security, host));
 
   const { rootless, cgroups } = host;
+  const { privileged } = security;
+  const capabilities = grantCapabilities(security, host);
   const user = process.user ?? imageUser(image);
   return {
     oci: {
@@ -87,16 +90,16 @@ export function planContainer(
         args,
         env,
         cwd: process.cwd ?? imageFolder(image),
-        capabilities: capabilitySet(security.capabilities),
+        capabilities: capabilitySet(capabilities),
         rlimits: planRlimits(security, host),
         noNewPrivileges: security.noNewPrivileges,
       },
-      mounts: planMounts({ rootless, cgroups }, image.mounts, request.mounts),
+      mounts: planMounts({ rootless, cgroups, privileged }, image.mounts, request.mounts),
       linux: {
         namespaces: ownNetwork ? NAMESPACES : HOST_NETWORK_NAMESPACES,
         maskedPaths: security.maskedPaths ?? MASKED_PATHS,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
-        sysctl: ownNetwork ? (rootless ? ROOTLESS_SYSCTLS : NETWORK_SYSCTLS) : NO_SYSCTLS,
+        sysctl: planSysctls(security, ownNetwork, rootless),
       },
     },
     layers: image.layers,
@@ -109,7 +112,7 @@ export function planContainer(
     }),
     user,
     groupAdd: security.groupAdd,
-    seccomp: planSeccomp(security.seccomp, security.capabilities, host),
+    seccomp: planSeccomp(security.seccomp, capabilities, host),
     setHome: !env.some((entry) => entry.startsWith('HOME=')),
     log: request.log,
     stdin: request.stdin,
@@ -169,6 +172,28 @@ function ociUser(user: string): OciProcess['user'] {
     umask: UMASK,
     ...(numeric ? {} : { username: user }),
   };
+}
+
+function planSysctls(
+  { sysctls }: SecurityRequest,
+  ownNetwork: boolean,
+  rootless: boolean,
+): OciSpec['linux']['sysctl'] {
+  const ours = ownNetwork ? (rootless ? ROOTLESS_SYSCTLS : NETWORK_SYSCTLS) : NO_SYSCTLS;
+  const names = Object.keys(sysctls);
+  if (names.length === 0) return ours;
+  if (!ownNetwork) {
+    const shared = names.find((name) => scopeOf(name) === 'network');
+    if (shared !== undefined) {
+      throw invalid(
+        `security.sysctls[${quote(shared)}]`,
+        "is the machine's, whose network the container shares",
+      );
+    }
+  }
+  const dotted = new Set(names.map((name) => name.replaceAll('/', '.')));
+  const kept = Object.entries(ours).filter(([name]) => !dotted.has(name));
+  return { ...Object.fromEntries(kept), ...sysctls };
 }
 
 function planRlimits({ ulimits }: SecurityRequest, host: PlanHost): readonly OciRlimit[] {

@@ -1,9 +1,8 @@
 // What a profile is about on this machine and for these capabilities: Docker's reading of `includes`,
 // `excludes` and `archMap`. Pure.
-import type { SeccompArg, SeccompAsked, SeccompWhen } from './seccomp-request.js';
+import type { SeccompArg, SeccompAsked, SeccompWhen, SeccompWord } from './seccomp-request.js';
 
-/** `'default'` is a table of the native part. */
-export type SeccompPlan = 'default' | 'unconfined' | SeccompProfilePlan;
+export type SeccompPlan = SeccompWord | SeccompProfilePlan;
 
 export interface SeccompProfilePlan {
   readonly defaultVerdict: number;
@@ -40,7 +39,7 @@ const MACHINES: Readonly<Record<string, { readonly docker: string; readonly prof
 };
 
 export function planSeccomp(
-  asked: 'default' | 'unconfined' | SeccompAsked,
+  asked: SeccompWord | SeccompAsked,
   capabilities: readonly string[],
   host: SeccompHost,
 ): SeccompPlan {

@@ -13,6 +13,9 @@ import {
 } from '../errors/arguments.js';
 import { parseCapabilities } from './capabilities.js';
 
+/** `'default'` and `'strict'` are tables of the native part. */
+export type SeccompWord = 'default' | 'strict' | 'unconfined';
+
 export interface SeccompAsked {
   /** As the kernel has it: SECCOMP_RET_…, with the errno in the low half. */
   readonly defaultVerdict: number;
@@ -199,13 +202,9 @@ function list<T>(value: unknown, option: string, check: (item: unknown, option: 
 }
 
 /** What `security.seccomp` says. */
-export function parseSeccomp(
-  value: unknown,
-  option: string,
-): 'default' | 'unconfined' | SeccompAsked {
-  if (value === undefined || value === 'default') return 'default';
-  if (value === 'unconfined') return 'unconfined';
+export function parseSeccomp(value: unknown, option: string): SeccompWord | SeccompAsked {
+  if (value === 'default' || value === 'strict' || value === 'unconfined') return value;
   if (typeof value === 'object' && value !== null) return parseSeccompProfile(value, option);
   const told = typeof value === 'string' ? JSON.stringify(value) : kindOf(value);
-  throw invalid(option, `must be 'default', 'unconfined' or a profile, not ${told}`);
+  throw invalid(option, `must be 'default', 'strict', 'unconfined' or a profile, not ${told}`);
 }

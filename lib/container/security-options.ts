@@ -1,23 +1,32 @@
 /**
- * How much a container may do. Absent members are the preset's. Of what is "not in this version" the value that
+ * How much a container may do: a preset, and single options over it. Of what is "not in this version" the value that
  * asks for nothing may be said; every other one is `ERR_UNSUPPORTED`.
  */
 export interface SecurityOptions {
-  /** `'strict'` and `'privileged'` are not in this version. @defaultValue `'default'` */
+  /**
+   * `'default'` is Docker's. `'strict'` is for code that nobody trusts: no capabilities, `noNewPrivileges`, and the
+   * strict system calls; limits are an option of their own. `'privileged'` is for code that is trusted with the
+   * machine: every capability, every system call, nothing masked or read-only, /sys, cgroups and the devices of a bind
+   * to be used; as an ordinary user, as far as that user's rights go. docs/limits-and-isolation.md compares them.
+   * @defaultValue `'default'`
+   */
   preset?: 'default' | 'strict' | 'privileged';
-  /** Capabilities beyond the preset's, such as `'NET_ADMIN'` or `'CAP_NET_ADMIN'`. `MKNOD`, and so `ALL`, is not in this version. */
+  /**
+   * Capabilities beyond the preset's, such as `'NET_ADMIN'` or `'CAP_NET_ADMIN'`, or `'ALL'`. As root `MKNOD`, and so
+   * `ALL`, is not in this version.
+   */
   capAdd?: string[];
-  /** Capabilities to take away, or `'ALL'`; done before `capAdd`. */
+  /** Capabilities to take away, or `'ALL'`; from `capAdd: ['ALL']` too, while what `capAdd` names stays. */
   capDrop?: string[];
   /** setuid programs and file capabilities give nothing. @defaultValue `false`, as Docker's */
   noNewPrivileges?: boolean;
   /**
    * Which system calls may be made: `'default'` is Docker's default profile, for the capabilities that the container
-   * has; a profile is one in Docker's JSON form, read as Docker reads it. `exec` and `spawn` have the same. Without
+   * has; `'strict'` the same without 32-bit and x32 calls, which are the end of the process; a profile is one in Docker's JSON form, read as Docker reads it. `exec` and `spawn` have the same. Without
    * `noNewPrivileges` a profile must allow what a start still calls after it is loaded, such as `capset` and `execve`.
    * @defaultValue `'default'`
    */
-  seccomp?: 'default' | 'unconfined' | SeccompProfile;
+  seccomp?: 'default' | 'strict' | 'unconfined' | SeccompProfile;
   /** Nothing but mounts can be written. @defaultValue `false` */
   readOnlyRootfs?: boolean;
   /** Not in this version. @defaultValue `'host'` */
@@ -28,7 +37,12 @@ export interface SecurityOptions {
   ipc?: 'private' | 'host' | `container:${string}`;
   /** Not in this version. */
   devices?: Device[];
-  /** Not in this version. */
+  /**
+   * Settings below /proc/sys of the container's own namespaces, by their dotted or slashed names: `net.*` unless it
+   * shares a network, `kernel.msg*`, `kernel.shm*`, `kernel.sem`, `fs.mqueue.*`, `kernel.domainname`. All others are
+   * the machine's, and refused.
+   * @defaultValue Docker's two, where the network is its own: ports from 0 for everybody, ping for every group
+   */
   sysctls?: Record<string, string>;
   /**
    * Limits of setrlimit(2) by Docker's names: `nofile`, `nproc`, `core`, …, in that call's units; `Infinity` and

@@ -10,16 +10,13 @@ import {
   notYet,
   type Bag,
 } from '../errors/arguments.js';
-import {
-  chooseCapabilities,
-  DEFAULT_CAPABILITIES,
-  parseCapabilities,
-  type CapabilityName,
-} from './capabilities.js';
+import { parseCapabilities } from './capabilities.js';
 import { parseUserOrGroup } from './process-request.js';
 import { isRlimit, RLIMIT_NAMES, type RlimitName } from './rlimits.js';
-import { parseSeccomp, type SeccompAsked } from './seccomp-request.js';
+import { parseSeccomp, type SeccompAsked, type SeccompWord } from './seccomp-request.js';
 import type { SecurityOptions } from './security-options.js';
+import { presetOf, PRESETS, type Preset, type PresetName } from './security-presets.js';
+import { parseSysctls, type Sysctls } from './sysctl-request.js';
 
 export interface UlimitAsked {
   readonly name: RlimitName;
@@ -27,28 +24,33 @@ export interface UlimitAsked {
   readonly hard: number;
 }
 
-export interface SecurityRequest {
-  readonly capabilities: readonly CapabilityName[];
-  readonly noNewPrivileges: boolean;
-  readonly seccomp: 'default' | 'unconfined' | SeccompAsked;
+/** What the preset says, or was said in its stead. */
+export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
+  readonly seccomp: SeccompWord | SeccompAsked;
+  /** Bare names, or `ALL`. */
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
   readonly readOnlyRootfs: boolean;
   readonly ulimits: readonly UlimitAsked[];
-  /** Absent: Docker's. */
-  readonly maskedPaths: readonly string[] | undefined;
-  readonly readOnlyPaths: readonly string[] | undefined;
   readonly groupAdd: readonly string[];
+  readonly sysctls: Sysctls;
 }
 
-export const DEFAULT_SECURITY: SecurityRequest = Object.freeze({
-  capabilities: DEFAULT_CAPABILITIES,
-  noNewPrivileges: false,
-  seccomp: 'default',
+const NOTHING = Object.freeze({
+  capAdd: Object.freeze([]),
+  capDrop: Object.freeze([]),
   readOnlyRootfs: false,
   ulimits: Object.freeze([]),
-  maskedPaths: undefined,
-  readOnlyPaths: undefined,
   groupAdd: Object.freeze([]),
+  sysctls: Object.freeze({}),
 });
+const plain = (name: PresetName): SecurityRequest =>
+  Object.freeze({ ...presetOf(name), ...NOTHING });
+const PLAIN: Readonly<Record<PresetName, SecurityRequest>> = {
+  default: plain('default'),
+  strict: plain('strict'),
+  privileged: plain('privileged'),
+};
 
 const KEY_TABLE: Record<keyof SecurityOptions, true> = {
   preset: true,
@@ -70,36 +72,35 @@ const KEY_TABLE: Record<keyof SecurityOptions, true> = {
   groupAdd: true,
 };
 const KEYS: ReadonlySet<string> = new Set(Object.keys(KEY_TABLE));
-const PRESETS = ['default', 'strict', 'privileged'] as const;
 
 export function parseSecurity(value: unknown): SecurityRequest {
-  if (value === undefined || value === 'default') return DEFAULT_SECURITY;
-  if (typeof value === 'string') {
-    throw notYet(`security: '${checkOneOf(value, 'security', PRESETS)}'`, 'version 0.2');
-  }
+  if (value === undefined) return PLAIN.default;
+  if (typeof value === 'string') return PLAIN[checkOneOf(value, 'security', PRESETS)];
   if (typeof value !== 'object') {
     throw invalid('security', `must be a preset or an object, not ${kindOf(value)}`);
   }
   const bag = checkBag(value, 'security', KEYS);
   refuseLater(bag);
+  const preset = presetOf(checkOneOf(bag['preset'] ?? 'default', 'security.preset', PRESETS));
   const names = (key: string): readonly string[] =>
     bag[key] === undefined ? [] : parseCapabilities(bag[key], `security.${key}`);
   return {
-    capabilities: chooseCapabilities(names('capAdd'), names('capDrop')),
-    noNewPrivileges: flag(bag, 'noNewPrivileges'),
-    seccomp: parseSeccomp(bag['seccomp'], 'security.seccomp'),
-    readOnlyRootfs: flag(bag, 'readOnlyRootfs'),
+    ...preset,
+    capAdd: names('capAdd'),
+    capDrop: names('capDrop'),
+    noNewPrivileges: flag(bag, 'noNewPrivileges', preset.noNewPrivileges),
+    seccomp: parseSeccomp(bag['seccomp'] ?? preset.seccomp, 'security.seccomp'),
+    readOnlyRootfs: flag(bag, 'readOnlyRootfs', false),
     ulimits: bag['ulimits'] === undefined ? [] : parseUlimits(bag['ulimits']),
-    maskedPaths: paths(bag, 'maskedPaths'),
-    readOnlyPaths: paths(bag, 'readOnlyPaths'),
+    maskedPaths: paths(bag, 'maskedPaths') ?? preset.maskedPaths,
+    readOnlyPaths: paths(bag, 'readOnlyPaths') ?? preset.readOnlyPaths,
     groupAdd: list(bag, 'groupAdd', parseUserOrGroup) ?? [],
+    sysctls: bag['sysctls'] === undefined ? NOTHING.sysctls : parseSysctls(bag['sysctls']),
   };
 }
 
 /** What is today's only answer may be said; every other one is refused. */
 function refuseLater(bag: Bag): void {
-  const preset = checkOneOf(bag['preset'] ?? 'default', 'security.preset', PRESETS);
-  if (preset !== 'default') throw notYet(`security.preset: '${preset}'`, 'version 0.2');
   const only: Readonly<Record<string, unknown>> = {
     userns: 'host',
     pid: 'private',
@@ -111,15 +112,15 @@ function refuseLater(bag: Bag): void {
       throw notYet(`security.${key} other than '${String(answer)}'`, 'version 0.2');
     }
   }
-  for (const key of ['devices', 'sysctls', 'apparmor', 'selinux']) {
+  for (const key of ['devices', 'apparmor', 'selinux']) {
     const asked = bag[key];
     const empty = typeof asked === 'object' && asked !== null && Object.keys(asked).length === 0;
     if (asked !== undefined && !empty) throw notYet(`security.${key}`, 'version 0.2');
   }
 }
 
-function flag(bag: Bag, key: string): boolean {
-  return checkBoolean(bag[key] ?? false, `security.${key}`);
+function flag(bag: Bag, key: string, preset: boolean): boolean {
+  return checkBoolean(bag[key] ?? preset, `security.${key}`);
 }
 
 function paths(bag: Bag, key: string): readonly string[] | undefined {

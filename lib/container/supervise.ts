@@ -119,7 +119,10 @@ export class Supervised {
   }
 
   /** What errors about a launch in this container say: about what was asked, which may not be its own. */
-  failureContext(action: string, asked: Omit<ExecAsked, 'timeoutMs'>): FailureContext {
+  failureContext(
+    action: string,
+    asked: Omit<ExecAsked, 'timeoutMs' | 'capabilities'>,
+  ): FailureContext {
     return {
       action,
       container: this.name,

@@ -103,6 +103,12 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if (unmapped !== undefined) {
     return new CaissonError('ERR_UNSUPPORTED', unmapped, { cause });
   }
+  if (failed.step === 'sysctl' && (name === 'EACCES' || name === 'EPERM')) {
+    const reason = 'this kernel lets only root of the machine set it';
+    const hint = 'Start the program as root, or leave it out.';
+    const what = `sysctl ${JSON.stringify(path ?? '')}`;
+    return new CaissonError('ERR_UNSUPPORTED', { what, reason }, { cause, hint });
+  }
   if (ABOUT_USERS.has(failed.step) && (name === 'ENOENT' || name === 'EINVAL')) {
     const details = {
       user: context.user ?? '',

@@ -70,7 +70,7 @@ void PutsAContainerInAllOfThem() {
                          "grep -cE '^0::/$|:(pids|freezer):/$' /proc/self/cgroup; "
                          "ls /sys/fs/cgroup | head -1; (mkdir /sys/fs/cgroup/x) 2>&1; "
                          "cat /proc/self/cgroup >&2"});
-  body.Group(Tag::kMount, Mount(MountKind::kCgroup, "/sys/fs/cgroup"));
+  body.Group(Tag::kMount, Mount(MountKind::kCgroup, "/sys/fs/cgroup", MOUNT_ATTR_RDONLY));
   const auto outcome = box->Launch(body, *cgroup, [](const launch::Started&) {
     for (const auto& folder : FoldersOf("c2")) CHECK(Members(folder) >= 1);
   });

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { pathOfItem } from '../../../lib/container/failure-paths.js';
+import { capabilitiesOf } from '../../../lib/container/capabilities.js';
 import { planContainer } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
 import { failureToError, readFailed, type Failed } from '../../../lib/native/failure.js';
@@ -17,6 +18,7 @@ const plan = planContainer(
   { id: 'sha256:0', layers: ['layers/skeleton'], config: {}, mounts: [] },
   {
     rootless: false,
+    capabilities: capabilitiesOf(2n ** 64n - 1n),
     cgroups: true,
     hostname: 'm',
     hosts: '',

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { capabilitiesOf } from '../../../lib/container/capabilities.js';
 import { planContainer, planEnv, type Plan, type PlanHost } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
 import type { ImageConfig } from '../../../lib/image/config.js';
@@ -6,6 +7,7 @@ import type { ImageMount } from '../../../lib/image/resolved-image.js';
 
 const HOST: PlanHost = {
   rootless: false,
+  capabilities: capabilitiesOf(2n ** 64n - 1n),
   cgroups: true,
   hostname: 'machine',
   hosts: '10.0.0.1\tmachine',
@@ -287,6 +289,84 @@ describe('security', () => {
     expect(caps({ capAdd: ['SYS_ADMIN'] })).toContain('CAP_SYS_ADMIN');
     const { inheritable, ambient } = plan().oci.process.capabilities;
     expect([inheritable, ambient]).toEqual([[], []]);
+  });
+
+  test('ALL stands for every capability, in either list', () => {
+    const caps = (security: object, host: Partial<PlanHost> = {}): readonly string[] =>
+      plan({ options: { security }, host }).oci.process.capabilities.bounding;
+    const rootless = { rootless: true };
+    expect(caps({ capAdd: ['ALL'] }, rootless)).toHaveLength(41);
+    expect(caps({ capAdd: ['ALL'], capDrop: ['ALL'] }, rootless)).toHaveLength(41);
+    const some = caps({ capAdd: ['ALL', 'CHOWN'], capDrop: ['MKNOD', 'CHOWN', 'SYS_ADMIN'] });
+    expect(some).toHaveLength(39);
+    expect(some).toContain('CAP_CHOWN');
+    // ALL is what the machine gives; what is named must be there.
+    const trimmed = { rootless: true, capabilities: capabilitiesOf(0x7fn) };
+    expect(caps({ capAdd: ['ALL'] }, trimmed)).toHaveLength(7);
+    expect(caps({ preset: 'privileged' }, trimmed)).toHaveLength(7);
+    expect(caps({ preset: 'strict' }, trimmed)).toEqual([]);
+    for (const security of [{}, { capAdd: ['ALL', 'SYS_ADMIN'] }]) {
+      expect(() => caps(security, trimmed)).toThrow(
+        expect.objectContaining({ code: 'ERR_UNSUPPORTED', hint: expect.any(String) as string }),
+      );
+    }
+    // As root a node leads to the machine's disks.
+    expect(() => caps({ capAdd: ['ALL'] })).toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
+    );
+  });
+
+  test('strict: no capability, no way to one, the strict calls', () => {
+    const { oci, seccomp } = plan({ options: { security: 'strict' } });
+    expect(oci.process.capabilities.bounding).toEqual([]);
+    expect(oci.process.noNewPrivileges).toBe(true);
+    expect(seccomp).toBe('strict');
+    expect(oci.linux).toEqual(plan().oci.linux);
+    expect(oci.mounts).toEqual(plan().oci.mounts);
+  });
+
+  test('privileged: everything, nothing masked, /sys and cgroups to be written to', () => {
+    const mounts = [{ type: 'bind', source: '/dev', target: '/host' }];
+    const { oci, seccomp } = plan({ options: { security: 'privileged', mounts } });
+    expect(oci.process.capabilities.effective).toHaveLength(41);
+    expect(oci.process.noNewPrivileges).toBe(false);
+    expect(seccomp).toBe('unconfined');
+    expect([oci.linux.maskedPaths, oci.linux.readonlyPaths]).toEqual([[], []]);
+    const options = (target: string): readonly string[] | undefined =>
+      oci.mounts.find(({ destination }) => destination === target)?.options;
+    for (const target of ['/sys', '/sys/fs/cgroup']) expect(options(target)).not.toContain('ro');
+    expect(options('/host')).not.toContain('nodev');
+  });
+
+  test('single options stand over a preset', () => {
+    const security = {
+      preset: 'strict',
+      capAdd: ['CHOWN'],
+      noNewPrivileges: false,
+      seccomp: 'default',
+      maskedPaths: ['/x'],
+    };
+    const { oci, seccomp } = plan({ options: { security } });
+    expect(oci.process.capabilities.bounding).toEqual(['CAP_CHOWN']);
+    expect(oci.process.noNewPrivileges).toBe(false);
+    expect(seccomp).toBe('default');
+    expect(oci.linux.maskedPaths).toEqual(['/x']);
+    const less = plan({ options: { security: { preset: 'privileged', capDrop: ['ALL'] } } });
+    expect(less.oci.process.capabilities.bounding).toEqual([]);
+  });
+
+  test('sysctls: over Docker’s two; none of a network that is shared', () => {
+    const sysctls = { 'net/ipv4/ip_unprivileged_port_start': '80', 'kernel.msgmax': '9000' };
+    const options = { security: { sysctls } };
+    expect(plan({ options }).oci.linux.sysctl).toEqual({
+      'net.ipv4.ping_group_range': '0 2147483647',
+      ...sysctls,
+    });
+    expect(() => plan({ options: { ...options, networks: 'host' } })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+    );
+    const shared = { networks: 'host', security: { sysctls: { 'kernel.msgmax': '9000' } } };
+    expect(plan({ options: shared }).oci.linux.sysctl).toEqual({ 'kernel.msgmax': '9000' });
   });
 
   test('limits: open files begin where a login does', () => {

@@ -34,8 +34,8 @@ const rule = (name: string, more: object = {}) => ({
 });
 
 describe('a profile in Docker’s JSON form', () => {
-  test.each([undefined, 'default', 'unconfined'])('%j is a policy', (value) => {
-    expect(parseSeccomp(value, 'seccomp')).toBe(value ?? 'default');
+  test.each(['default', 'strict', 'unconfined'])('%j is a policy', (value) => {
+    expect(parseSeccomp(value, 'seccomp')).toBe(value);
   });
 
   test('actions, as the kernel has them', () => {
@@ -120,7 +120,7 @@ describe('a profile in Docker’s JSON form', () => {
   const base = { defaultAction: 'SCMP_ACT_ALLOW' };
   const withRule = (more: object) => ({ ...base, syscalls: [rule('read', more)] });
   test.each<[unknown, string]>([
-    ['strict', 'seccomp'],
+    ['strictly', 'seccomp'],
     [7, 'seccomp'],
     [{}, 'seccomp.defaultAction'],
     [{ defaultAction: 'ALLOW' }, 'seccomp.defaultAction'],
