@@ -60,6 +60,7 @@ export type {
 } from './container/later-options.js';
 export type {
   OciCapabilities,
+  OciDevice,
   OciLinux,
   OciMount,
   OciNamespace,

@@ -4,10 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "child/small_file.h"
 #include "child/steps.h"
-#include "child/target.h"
 #include "sys/device_nodes.h"
-#include "sys/mount.h"
 
 namespace caisson::child {
 namespace {
@@ -22,17 +21,6 @@ int WriteAll(int fd, const uint8_t* content, size_t bytes) noexcept {
   return 0;
 }
 
-void WriteNumber(char* text, uint32_t number) noexcept {
-  char digits[12];
-  int count = 0;
-  do {
-    digits[count++] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  while (count > 0) *text++ = digits[--count];
-  *text = '\0';
-}
-
 int PlaceFile(Context& context, int folder, const FileItem& file) noexcept {
   char name[12];
   WriteNumber(name, context.index);
@@ -42,18 +30,7 @@ int PlaceFile(Context& context, int folder, const FileItem& file) noexcept {
   int error = WriteAll(fd, file.content, file.bytes);
   (void)close(fd);
   if (error != 0) return error;
-
-  const int mount =
-      sys::OpenTree(folder, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-  if (mount < 0) return errno;
-  Target target;
-  error = OpenTarget(context.rootfs, file.path, TargetKind::kFile, Links::kFollow, &target);
-  if (error == 0) {
-    if (sys::MoveMount(mount, target.fd) != 0) error = errno;
-    (void)close(target.fd);
-  }
-  (void)close(mount);
-  return error;
+  return BindFrom(context, folder, name, file.path);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@ import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask, type CapabilityName } from './capabilities.js';
 import { capabilitySet, PREPARED_MOUNTS, UMASK } from './defaults.js';
-import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
+import type { OciCapabilities, OciDevice, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
 import type { Plan } from './plan.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
 import type { SeccompPlan, SeccompProfilePlan } from './seccomp-plan.js';
@@ -43,6 +43,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   fields.append(kept(oci.linux.maskedPaths, (w, paths) => w.strings(Tag.maskedPath, paths)));
   fields.append(kept(oci.linux.readonlyPaths, (w, paths) => w.strings(Tag.readOnlyPath, paths)));
   fields.append(kept(oci.linux.sysctl, encodeSysctl));
+  encodeDevices(fields, oci.linux.devices);
 
   encodeProcess(fields, plan, oci.process);
   encodeStdio(fields, extras.stdio);
@@ -150,6 +151,18 @@ function encodeNamespaces(
 function encodeSysctl(fields: FieldWriter, sysctl: Readonly<Record<string, string>>): void {
   for (const [key, value] of Object.entries(sysctl)) {
     fields.group(Tag.sysctl, (pair) => pair.string(Tag.key, key).string(Tag.value, value));
+  }
+}
+
+const NODE_KINDS = { c: 0o020_000, b: 0o060_000 };
+
+function encodeDevices(fields: FieldWriter, devices: readonly OciDevice[]): void {
+  for (const { path, type, major, minor, fileMode, uid, gid } of devices) {
+    fields.group(Tag.device, (device) => {
+      device.string(Tag.devicePath, path).u64(Tag.deviceKind, NODE_KINDS[type]);
+      device.u64(Tag.deviceMajor, major).u64(Tag.deviceMinor, minor);
+      device.u64(Tag.deviceMode, fileMode).u64(Tag.deviceUid, uid).u64(Tag.deviceGid, gid);
+    });
   }
 }
 

@@ -14,6 +14,8 @@ export function pathOfItem(
     case 'mount':
     case 'mountTarget':
       return oci.mounts[index]?.destination;
+    case 'devices':
+      return oci.linux.devices[index]?.path;
     case 'files':
       return files[index]?.path;
     case 'maskedPath':

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
+import { allDevices, devicesAt } from '../host/devices.js';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { capabilitiesOf } from './capabilities.js';
@@ -19,6 +20,8 @@ export function planHost(parts: RuntimeParts): PlanHost {
       stackBytes: readLimit(limits, 'Max stack size', 'soft'),
       openFiles: Math.min(readLimit(limits, 'Max open files', 'hard'), MOST_OPEN_FILES),
       hostname: hostname(),
+      devicesAt,
+      allDevices,
       arch: process.arch,
       release: release(),
       // Only a container in the host's network namespace looks at these, and they may change.

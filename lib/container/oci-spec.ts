@@ -49,11 +49,23 @@ export interface OciMount {
   readonly options: readonly string[];
 }
 
+/** A node that is made; where none can be, a mount is in its place. */
+export interface OciDevice {
+  readonly path: string;
+  readonly type: 'c' | 'b';
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface OciLinux {
   readonly namespaces: readonly { readonly type: OciNamespace }[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
+  readonly devices: readonly OciDevice[];
 }
 
 export type OciNamespace = 'mount' | 'pid' | 'ipc' | 'uts' | 'network' | 'cgroup';

@@ -12,17 +12,17 @@ export function planMounts(
   choice: MountChoice,
   implied: readonly ImageMount[],
   asked: readonly MountAsked[],
+  devices: readonly OciMount[] = [],
 ): readonly OciMount[] {
   const ours = defaultMounts(choice);
-  if (implied.length === 0 && asked.length === 0) return ours;
-  if (asked.length === 0) return withImplied(ours, implied);
+  if (asked.length === 0 && devices.length === 0) return withImplied(ours, implied);
 
   const targets = new Set(asked.map(({ target }) => target));
   const kept = withImplied(ours, implied).filter(
     ({ destination }) =>
       !targets.has(destination) && !(targets.has('/dev') && destination.startsWith('/dev/')),
   );
-  return byDepth([...kept, ...asked.map((mount) => toOci(mount, choice))]);
+  return byDepth([...kept, ...devices, ...asked.map((mount) => toOci(mount, choice))]);
 }
 
 const known = new WeakMap<readonly ImageMount[], Map<readonly OciMount[], readonly OciMount[]>>();

@@ -17,6 +17,7 @@ import {
 } from './defaults.js';
 import type { LogAsked } from './log-request.js';
 import type { OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
+import { planDevices, type DeviceHost } from './plan-devices.js';
 import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
 import { checkArgumentSize, parseUser } from './process-request.js';
@@ -26,7 +27,7 @@ import type { SecurityRequest } from './security-request.js';
 import { scopeOf } from './sysctl-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
-export interface PlanHost extends SeccompHost, CapabilityHost {
+export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost {
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
   readonly hostname: string;
@@ -78,6 +79,7 @@ export function planContainer(
   const { rootless, cgroups } = host;
   const { privileged } = security;
   const capabilities = grantCapabilities(security, host);
+  const devices = planDevices(security.devices, privileged, host);
   const user = process.user ?? imageUser(image);
   return {
     oci: {
@@ -94,12 +96,18 @@ export function planContainer(
         rlimits: planRlimits(security, host),
         noNewPrivileges: security.noNewPrivileges,
       },
-      mounts: planMounts({ rootless, cgroups, privileged }, image.mounts, request.mounts),
+      mounts: planMounts(
+        { rootless, cgroups, privileged },
+        image.mounts,
+        request.mounts,
+        devices.mounts,
+      ),
       linux: {
         namespaces: ownNetwork ? NAMESPACES : HOST_NETWORK_NAMESPACES,
         maskedPaths: security.maskedPaths ?? MASKED_PATHS,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, ownNetwork, rootless),
+        devices: devices.nodes,
       },
     },
     layers: image.layers,

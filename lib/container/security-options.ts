@@ -35,8 +35,11 @@ export interface SecurityOptions {
   pid?: 'private' | 'host' | `container:${string}`;
   /** Not in this version. @defaultValue `'private'` */
   ipc?: 'private' | 'host' | `container:${string}`;
-  /** Not in this version. */
-  devices?: Device[];
+  /**
+   * Device nodes of this machine, as `docker run --device` takes them: `'/dev/fuse'`, `'/dev/a:/dev/b:rw'`, or an
+   * object. As an ordinary user, those that this user may open.
+   */
+  devices?: (string | Device)[];
   /**
    * Settings below /proc/sys of the container's own namespaces, by their dotted or slashed names: `net.*` unless it
    * shares a network, `kernel.msg*`, `kernel.shm*`, `kernel.sem`, `fs.mqueue.*`, `kernel.domainname`. All others are
@@ -69,8 +72,11 @@ export interface IdMap {
 }
 
 export interface Device {
-  source: string;
-  target?: string;
+  /** Absolute path of a node on this machine, or of a folder: then all nodes below it. */
+  hostPath: string;
+  /** Absolute path in the container. @defaultValue `hostPath` */
+  path?: string;
+  /** Some of `rwm`: read, write, make nodes of it. @defaultValue `'rwm'` */
   permissions?: string;
 }
 

@@ -11,6 +11,7 @@ import {
   type Bag,
 } from '../errors/arguments.js';
 import { parseCapabilities } from './capabilities.js';
+import { parseDevices, type DeviceAsked } from './device-request.js';
 import { parseUserOrGroup } from './process-request.js';
 import { isRlimit, RLIMIT_NAMES, type RlimitName } from './rlimits.js';
 import { parseSeccomp, type SeccompAsked, type SeccompWord } from './seccomp-request.js';
@@ -34,6 +35,7 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly ulimits: readonly UlimitAsked[];
   readonly groupAdd: readonly string[];
   readonly sysctls: Sysctls;
+  readonly devices: readonly DeviceAsked[];
 }
 
 const NOTHING = Object.freeze({
@@ -43,6 +45,7 @@ const NOTHING = Object.freeze({
   ulimits: Object.freeze([]),
   groupAdd: Object.freeze([]),
   sysctls: Object.freeze({}),
+  devices: Object.freeze([]),
 });
 const plain = (name: PresetName): SecurityRequest =>
   Object.freeze({ ...presetOf(name), ...NOTHING });
@@ -96,6 +99,7 @@ export function parseSecurity(value: unknown): SecurityRequest {
     readOnlyPaths: paths(bag, 'readOnlyPaths') ?? preset.readOnlyPaths,
     groupAdd: list(bag, 'groupAdd', parseUserOrGroup) ?? [],
     sysctls: bag['sysctls'] === undefined ? NOTHING.sysctls : parseSysctls(bag['sysctls']),
+    devices: bag['devices'] === undefined ? [] : parseDevices(bag['devices']),
   };
 }
 
@@ -112,7 +116,7 @@ function refuseLater(bag: Bag): void {
       throw notYet(`security.${key} other than '${String(answer)}'`, 'version 0.2');
     }
   }
-  for (const key of ['devices', 'apparmor', 'selinux']) {
+  for (const key of ['apparmor', 'selinux']) {
     const asked = bag[key];
     const empty = typeof asked === 'object' && asked !== null && Object.keys(asked).length === 0;
     if (asked !== undefined && !empty) throw notYet(`security.${key}`, 'version 0.2');

@@ -19,6 +19,8 @@ const plan = planContainer(
   {
     rootless: false,
     capabilities: capabilitiesOf(2n ** 64n - 1n),
+    devicesAt: () => [],
+    allDevices: () => [],
     cgroups: true,
     hostname: 'm',
     hosts: '',

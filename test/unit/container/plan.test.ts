@@ -8,6 +8,8 @@ import type { ImageMount } from '../../../lib/image/resolved-image.js';
 const HOST: PlanHost = {
   rootless: false,
   capabilities: capabilitiesOf(2n ** 64n - 1n),
+  devicesAt: () => [],
+  allDevices: () => [],
   cgroups: true,
   hostname: 'machine',
   hosts: '10.0.0.1\tmachine',

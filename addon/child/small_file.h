@@ -1,0 +1,43 @@
+// zone: child
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "child/context.h"
+#include "child/target.h"
+#include "sys/mount.h"
+
+// What is made on our own tmpfs and bound over a file of the container: files.cc, devices.cc.
+namespace caisson::child {
+
+inline void WriteNumber(char* text, uint32_t number) noexcept {
+  char digits[12];
+  int count = 0;
+  do {
+    digits[count++] = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  while (count > 0) *text++ = digits[--count];
+  *text = '\0';
+}
+
+// `name` in `folder` over the file `path`, which is made if it is missing.
+inline int BindFrom(const Context& context, int folder, const char* name,
+                    const char* path) noexcept {
+  const int mount =
+      sys::OpenTree(folder, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+  if (mount < 0) return errno;
+  Target target;
+  int error = OpenTarget(context.rootfs, path, TargetKind::kFile, Links::kFollow, &target);
+  if (error == 0) {
+    if (sys::MoveMount(mount, target.fd) != 0) error = errno;
+    (void)close(target.fd);
+  }
+  (void)close(mount);
+  return error;
+}
+
+}  // namespace caisson::child
