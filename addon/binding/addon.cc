@@ -10,6 +10,7 @@
 #include "binding/js.h"
 #include "binding/lock.h"
 #include "binding/pipes.h"
+#include "binding/terminal.h"
 #include "plan/protocol.h"
 
 namespace caisson::binding {
@@ -172,6 +173,7 @@ NAPI_MODULE_INIT() {
     napi_value value;
   } members[] = {
       {"Channel", Channel::Define(env)},
+      {"Terminal", Terminal::Define(env)},
       {"lock", NewFunction(env, "lock", 3, Lock)},
       {"pidOf", NewFunction(env, "pidOf", 1, PidOfFd)},
       {"pipe", NewFunction(env, "pipe", 2, NewPipe)},

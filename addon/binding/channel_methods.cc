@@ -121,29 +121,11 @@ bool ReadBody(napi_env env, napi_value value, Bytes* body) noexcept {
 }  // namespace
 
 napi_value Channel::Define(napi_env env) noexcept {
-  const struct {
-    const char* name;
-    napi_callback callback;
-    int arguments;
-  } methods[] = {
+  constexpr Method kMethods[] = {
       {"send", SendFrom, 5},   {"collect", CollectFrom, 6}, {"abandon", AbandonFrom, 1},
       {"close", CloseFrom, 0}, {"ref", RefFrom, 0},         {"unref", UnrefFrom, 0},
   };
-  napi_value constructor = nullptr;
-  napi_value prototype = nullptr;
-  if (napi_define_class(env, "Channel", NAPI_AUTO_LENGTH, New, nullptr, 0, nullptr, &constructor) !=
-          napi_ok ||
-      !SetLength(env, constructor, 1) || !Get(env, constructor, "prototype", &prototype)) {
-    return nullptr;
-  }
-  for (const auto& method : methods) {
-    napi_value const function = NewFunction(env, method.name, method.arguments, method.callback);
-    if (function == nullptr) return nullptr;
-    const napi_property_descriptor property = {
-        method.name, nullptr, nullptr, nullptr, nullptr, function, napi_default_method, nullptr};
-    if (napi_define_properties(env, prototype, 1, &property) != napi_ok) return nullptr;
-  }
-  return constructor;
+  return DefineClass(env, {"Channel", New, 1}, kMethods);
 }
 
 Channel* Channel::Of(napi_env env, napi_value self) noexcept {

@@ -192,6 +192,26 @@ napi_value NewFunction(napi_env env, const char* name, int arguments,
   return function;
 }
 
+napi_value DefineClass(napi_env env, const Method& constructor,
+                       std::span<const Method> methods) noexcept {
+  napi_value made = nullptr;
+  napi_value prototype = nullptr;
+  if (napi_define_class(env, constructor.name, NAPI_AUTO_LENGTH, constructor.callback, nullptr, 0,
+                        nullptr, &made) != napi_ok ||
+      !SetLength(env, made, constructor.arguments) ||
+      napi_get_named_property(env, made, "prototype", &prototype) != napi_ok) {
+    return nullptr;
+  }
+  for (const Method& method : methods) {
+    napi_value const function = NewFunction(env, method.name, method.arguments, method.callback);
+    if (function == nullptr) return nullptr;
+    const napi_property_descriptor property = {
+        method.name, nullptr, nullptr, nullptr, nullptr, function, napi_default_method, nullptr};
+    if (napi_define_properties(env, prototype, 1, &property) != napi_ok) return nullptr;
+  }
+  return made;
+}
+
 void CallBack(napi_env env, napi_async_context context, napi_value self, napi_value function,
               size_t count, const napi_value* args) noexcept {
   for (size_t i = 0; i < count; ++i) {

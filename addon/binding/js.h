@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <span>
+
 #include "base/fields.h"
 #include "binding/message_socket.h"
 
@@ -76,6 +78,15 @@ void ThrowErrno(napi_env env, int error, const char* syscall, const char* path =
 [[nodiscard]] napi_value NewFunction(napi_env env, const char* name, int arguments,
                                      napi_callback callback) noexcept;
 [[nodiscard]] bool SetLength(napi_env env, napi_value function, int arguments) noexcept;
+
+struct Method {
+  const char* name;
+  napi_callback callback;
+  int arguments;
+};
+// A class whose objects `constructor` wraps something with.
+[[nodiscard]] napi_value DefineClass(napi_env env, const Method& constructor,
+                                     std::span<const Method> methods) noexcept;
 
 // Calls `function` as a turn of its own (ticks and microtasks follow). What it throws is the
 // program's uncaught exception. Does nothing once JavaScript can no longer run.

@@ -45,6 +45,9 @@ constexpr ChildStep kLaunchSteps[] = {
     {Step::kHostname, SetHostname},
     // By the image's passwd and group; before everything that asks who the user is.
     {Step::kUser, FindUser},
+    // In the container's own devpts, before it becomes stdio; while we may still mount.
+    {Step::kTerminal, OpenTerminal},
+    {Step::kTerminal, BindConsole},
     // While we may still give pipes away.
     {Step::kStdio, SetUpStdio},
     {Step::kSession, StartSession},
@@ -86,6 +89,7 @@ constexpr ChildStep kJoinSteps[] = {
 
     {Step::kOomScore, SetOomScore},
     {Step::kUser, FindUser},
+    {Step::kTerminal, OpenTerminal},
     {Step::kStdio, SetUpStdio},
     {Step::kSession, StartSession},
     {Step::kTerminal, TakeTerminal},

@@ -20,9 +20,10 @@ struct Context {
   const ProcessPlan* process = nullptr;
   int report = -1;  // write end; EOF for the reader once execve has succeeded
   int gate = -1;    // read end; -1: not gated
-  // The parent's ends of both, which the clone has copied: while they are open here, the parent's
+  // The parent's ends of these, which the clone has copied: while they are open here, the parent's
   // death does not show.
-  int parents_ends[2] = {-1, -1};
+  int parents_ends[3] = {-1, -1, -1};
+  int terminal = -1;  // a socket, to send both ends of a new terminal to; -1: there is none
   int stdio[3] = {-1, -1, -1};  // -1: /dev/null of the container
   List<int> cgroup_procs;       // to write "0" to
   int net = -1;                 // namespaces to enter; -1: those of the clone

@@ -1,10 +1,8 @@
 // zone: child
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "child/steps.h"
@@ -64,11 +62,6 @@ int SetUpStdio(Context& context) noexcept {
 
 int StartSession(Context&) noexcept {
   return syscall(SYS_setsid) >= 0 ? 0 : errno;
-}
-
-int TakeTerminal(Context& context) noexcept {
-  if (!context.process->terminal) return 0;
-  return ioctl(STDIN_FILENO, TIOCSCTTY, 0) == 0 ? 0 : errno;
 }
 
 // Keys of the program that started us are not the container's.

@@ -49,10 +49,14 @@ int ForbidNewPrivileges(Context& context) noexcept;
 int LoadFilterEarly(Context& context) noexcept;  // without no_new_privs
 int LoadFilterLate(Context& context) noexcept;   // with it
 
+// terminal.cc
+int OpenTerminal(Context& context) noexcept;
+int BindConsole(Context& context) noexcept;
+int TakeTerminal(Context& context) noexcept;
+
 // stdio.cc
 int SetUpStdio(Context& context) noexcept;
 int StartSession(Context& context) noexcept;
-int TakeTerminal(Context& context) noexcept;
 int NewKeyring(Context& context) noexcept;
 
 // workdir.cc

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sys/credentials.h"
@@ -15,22 +16,36 @@
 namespace caisson::launch {
 namespace {
 
-struct Pipe {
+// A pipe, or a socket pair: then both ends do both.
+struct Pair {
   UniqueFd read_end;
   UniqueFd write_end;
 };
 
 // Neither end is one of the three numbers that the child's stdio takes.
-Result<Pipe> MakePipe(Step step) {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return FailErrno(step);
-  Pipe made = {.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
+Result<Pair> AboveStdio(const int fds[2], Step step) {
+  Pair made = {.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
   for (UniqueFd* end : {&made.read_end, &made.write_end}) {
     if (end->get() > STDERR_FILENO) continue;
     end->reset(fcntl(end->get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
     if (!*end) return FailErrno(step);
   }
   return made;
+}
+
+Result<Pair> MakePipe(Step step) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return FailErrno(step);
+  return AboveStdio(fds, step);
+}
+
+// For the ends of a terminal.
+Result<Pair> MakeSockets() {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    return FailErrno(Step::kTerminal);
+  }
+  return AboveStdio(fds, Step::kTerminal);
 }
 
 // v1's `tasks` moves one thread: where that is the writer itself, as here, the kernel does without
@@ -93,16 +108,24 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
                            ChildMain child_main) {
   auto report = MakePipe(Step::kReport);
   if (!report) return std::unexpected(report.error());
-  Pipe gate;
+  Pair gate;
   if (gated) {
     auto made = MakePipe(Step::kAwaitStart);
     if (!made) return std::unexpected(made.error());
     gate = std::move(*made);
   }
+  Pair terminal;
+  if (context.process->terminal) {
+    auto made = MakeSockets();
+    if (!made) return std::unexpected(made.error());
+    terminal = std::move(*made);
+  }
   context.report = report->write_end.get();
   context.gate = gate.read_end.get();
   context.parents_ends[0] = report->read_end.get();
   context.parents_ends[1] = gate.write_end.get();
+  context.terminal = terminal.write_end.get();
+  context.parents_ends[2] = terminal.read_end.get();
   context.rootless = host.rootless;
   // Asked once: a hand sets its signals up before its first call, and a hundred system calls for
   // every child would be a fiftieth of a start.
@@ -160,6 +183,7 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
   started.pidfd.reset(pidfd);
   started.report = std::move(report->read_end);
   started.gate = std::move(gate.write_end);
+  started.terminal = std::move(terminal.read_end);
   if ((namespaces & CLONE_NEWNS) != 0) {
     started.mount_namespace = MountNamespaceOf(host, pidfd, pid);
   }

@@ -74,8 +74,9 @@ struct Prepared {
 struct Started {
   pid_t pid = -1;  // in the caller's pid namespace
   UniqueFd pidfd;
-  UniqueFd report;  // read end: a Failure (12 bytes) or end-of-file at exec
-  UniqueFd gate;    // write end: one byte lets the child go on past kAwaitStart; unused if !gated
+  UniqueFd report;    // read end: a Failure (12 bytes) or end-of-file at exec
+  UniqueFd gate;      // write end: one byte lets the child go on past kAwaitStart; unused if !gated
+  UniqueFd terminal;  // a socket: before exec both ends of the terminal come, if the plan has one
   UniqueFd mount_namespace;  // keeps the teardown of its mounts off the path; drop it in a hand
 };
 

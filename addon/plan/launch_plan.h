@@ -84,6 +84,8 @@ struct ProcessPlan {
   bool set_oom_score_adj = false;
   bool no_new_privileges = false;
   bool terminal = false;
+  uint16_t columns = 80;  // of the terminal
+  uint16_t rows = 24;
   bool set_home = false;
   protocol::StdioKind stdio[3] = {};
 };

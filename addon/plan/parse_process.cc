@@ -86,6 +86,8 @@ Result<bool> ProcessParser::Take(const Field& field, SeenTags& seen) noexcept {
     case Tag::kSeccompFilter:
     case Tag::kSeccomp:
     case Tag::kTerminal:
+    case Tag::kColumns:
+    case Tag::kRows:
     case Tag::kSetHome: {
       if (!seen.First(field.tag)) return Refuse(field.tag);
       const auto taken = TakeSingle(field);
@@ -137,6 +139,12 @@ Result<> ProcessParser::TakeSingle(const Field& field) noexcept {
       return flag(&plan_.no_new_privileges);
     case Tag::kTerminal:
       return flag(&plan_.terminal);
+    case Tag::kColumns:
+      return number(UINT16_MAX,
+                    [this](uint64_t value) { plan_.columns = static_cast<uint16_t>(value); });
+    case Tag::kRows:
+      return number(UINT16_MAX,
+                    [this](uint64_t value) { plan_.rows = static_cast<uint16_t>(value); });
     case Tag::kSetHome:
       return flag(&plan_.set_home);
     case Tag::kUmask:
@@ -267,6 +275,12 @@ Result<ProcessPlan> ProcessParser::End() noexcept {
     const auto filter = ParseSeccomp(seccomp_.payload, plan_.caps.bounding, arena_);
     if (!filter) return std::unexpected(filter.error());
     plan_.seccomp = *filter;
+  }
+  if (plan_.terminal) {
+    using protocol::StdioKind;
+    const bool plain = plan_.stdio[0] == StdioKind::kNull && plan_.stdio[2] == StdioKind::kNull &&
+                       plan_.stdio[1] != StdioKind::kDescriptor;
+    if (!plain) return Refuse(Tag::kTerminal);
   }
   const auto found = FindCandidates();
   if (!found) return std::unexpected(found.error());

@@ -84,7 +84,7 @@ enum class Tag : uint16_t {
   kDetail = 8,         // string: Failed; text of the kernel (fs-context log) or of the parser
   kImportSource = 9,   // string: absolute host path
   kImportTarget = 10,  // string: store-relative final folder, e.g. "layers/<key>"
-  kColumns = 11,       // u64
+  kColumns = 11,       // u64: Resize; with kTerminal the first size
   kRows = 12,          // u64
   kImportResult =
       13,             // string: Done of an Import: "sha256:<hex>" of the canonical tar (the diffID)
@@ -171,7 +171,8 @@ enum class Tag : uint16_t {
   kUmask = 125,          // u64
   kOomScoreAdj = 126,    // u64: two's complement
   kSeccompFilter = 127,  // raw struct sock_filter[]
-  kTerminal = 128,       // u64 1
+  kTerminal = 128,       // u64 1: stdio is a terminal of the container's own, its master the second
+                         // descriptor of Started. No StdioKind but kLog for stdout beside it
   kSetHome = 129,        // u64 1: add HOME from the rootfs's passwd where kEnv has none
   kContainer = 130,      // u64: Exec: id of the running Launch
   kSeccomp = 131,        // group: the filter, made for kCapBounding; beside it no kSeccompFilter

@@ -47,6 +47,7 @@ void Started(Result<launch::Started> started, Message* reply) {
   reply->pid = started->pid;
   reply->fd(Role::kPidfd) = std::move(started->pidfd);
   reply->fd(Role::kReport) = std::move(started->report);
+  reply->fd(Role::kTerminal) = std::move(started->terminal);
   reply->fd(Role::kMountNamespace) = std::move(started->mount_namespace);
 }
 

@@ -70,6 +70,7 @@ enum class Role : uint32_t {
   kReport,
   kMountNamespace,
   kLog,
+  kTerminal,
   kSource,  // from a hand (kSource: both)
   kKit,     // and as many as it has parts
   kCount = kKit + launch::kParts,

@@ -140,6 +140,9 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
       case Tag::kWantStarted:
         request.want_started = walk.Number(1) != 0;
         break;
+      case Tag::kTerminal:
+        request.terminal = walk.Number(1) != 0;
+        break;
       case Tag::kTimeoutMs:
         request.timeout_ms = walk.Number();
         break;
@@ -180,6 +183,10 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
   if (logs && request.log_path.empty()) {
     return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kLogFile));
   }
+  // Its master comes with Started.
+  if (request.terminal && !request.want_started) {
+    return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kTerminal));
+  }
   if (Descriptors(request.stdio) != fds) return Fail(Step::kProtocol, EBADF);
   return request;
 }
@@ -195,6 +202,9 @@ Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds) {
         break;
       case Tag::kWantStarted:
         request.want_started = walk.Number(1) != 0;
+        break;
+      case Tag::kTerminal:
+        request.terminal = walk.Number(1) != 0;
         break;
       case Tag::kTimeoutMs:
         request.timeout_ms = walk.Number();
@@ -212,6 +222,10 @@ Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds) {
     }
   }
   if (auto end = walk.End(); !end) return std::unexpected(end.error());
+  // Its master comes with Started.
+  if (request.terminal && !request.want_started) {
+    return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kTerminal));
+  }
   if (Descriptors(request.stdio) != fds) return Fail(Step::kProtocol, EBADF);
   return request;
 }

@@ -23,6 +23,7 @@ struct LaunchRequest {
   uint32_t log_files = 1;
   uint32_t sources = 0;  // host paths to open first
   bool want_started = false;
+  bool terminal = false;
   bool warm = false;
   protocol::StdioKind stdio[3] = {};
 };
@@ -31,6 +32,7 @@ struct ExecRequest {
   uint32_t container = 0;
   uint64_t timeout_ms = 0;
   bool want_started = false;
+  bool terminal = false;
   protocol::StdioKind stdio[3] = {};
 };
 

@@ -55,6 +55,11 @@ void LogWriter::Begin(UniqueFd file) {
   Listen();
 }
 
+void LogWriter::Follow(UniqueFd terminal) {
+  streams_[0].pipe = std::move(terminal);
+  Listen();
+}
+
 void LogWriter::Listen() {
   for (size_t i = 0; i < 2; ++i) {
     Stream& stream = streams_[i];

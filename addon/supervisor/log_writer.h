@@ -39,6 +39,8 @@ class LogWriter {
 
   // The file has been opened: from now on it is written.
   void Begin(UniqueFd file);
+  // Takes the master of a terminal for its stdout.
+  void Follow(UniqueFd terminal);
   // Nobody writes any more: takes what is left in the pipes, then calls `drained`.
   void Drain(std::function<void()> drained);
 

@@ -77,7 +77,7 @@ void Requests::Handle(Request request) {
       closing_ = true;
       return hooks_.close(request.id);
     case Type::kResize:
-      return Refuse(request, ENOSYS);
+      return Resize(request);
     case Type::kHello:
     default:
       return Refuse(request, EPROTO);
@@ -121,6 +121,22 @@ void Requests::Kill(const Request& request) {
   if (imports_.Kill(static_cast<uint32_t>(target))) return answers_.Done(request.id);
   const auto killed = tasks_.Kill(static_cast<uint32_t>(target));
   if (!killed) return answers_.Failed(request.id, killed.error());
+  answers_.Done(request.id);
+}
+
+void Requests::Resize(const Request& request) {
+  const auto numbers =
+      ReadNumbers(request.body->bytes(), {Tag::kTarget, Tag::kColumns, Tag::kRows});
+  if (!numbers) return answers_.Failed(request.id, numbers.error());
+  const uint64_t target = (*numbers)[0];
+  const uint64_t columns = (*numbers)[1];
+  const uint64_t rows = (*numbers)[2];
+  if (target > UINT32_MAX || columns > UINT16_MAX || rows > UINT16_MAX) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kColumns)});
+  }
+  const auto resized = tasks_.Resize(static_cast<uint32_t>(target), static_cast<uint16_t>(columns),
+                                     static_cast<uint16_t>(rows));
+  if (!resized) return answers_.Failed(request.id, resized.error());
   answers_.Done(request.id);
 }
 

@@ -30,6 +30,7 @@ struct Task {
   State state = State::kQueued;
   protocol::Reason asked = protocol::Reason::kExited;  // kTimeout, kKilled: we ended it
   bool want_started = false;
+  bool wants_terminal = false;
   bool kill_wanted = false;  // before its pid was known
   bool group_used = false;   // its group may hold groups, or anything: not to be recycled
   bool own_group = false;    // one of the supervisor's: recycled
@@ -50,6 +51,8 @@ struct Task {
 
   UniqueFd pidfd;
   UniqueFd report;
+  UniqueFd terminal_ends;  // where both come before exec
+  UniqueFd terminal;       // the slave: it is held, so that the terminal lasts as long as the task
   UniqueFd mount_namespace;
   UniqueFd rootfs;    // one more mount of its overlay, for the next container
   uint32_t list = 0;  // of Pools, that the overlay came from

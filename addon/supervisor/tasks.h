@@ -31,6 +31,7 @@ class Tasks {
   void Exec(Request request);
   [[nodiscard]] Result<> Signal(uint32_t target, int signal);
   [[nodiscard]] Result<> Kill(uint32_t target);
+  [[nodiscard]] Result<> Resize(uint32_t target, uint16_t columns, uint16_t rows);
 
   // Kills everything; `gone` when the last one was answered for.
   void KillAll(std::function<void()> gone);
@@ -55,6 +56,7 @@ class Tasks {
   enum class Reported { kNothing, kFailure, kEnd };
   Reported ReadReport(Task* task);
   void OnExecuted(Task* task);
+  [[nodiscard]] Result<UniqueFd> TakeTerminal(Task* task);
   // ending
   void FailStart(Task* task, const Failure& failure, std::string detail);
   void OnPidfd(Task* task);

@@ -1,6 +1,7 @@
 // zone: native
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 #include "supervisor/children.h"
 #include "supervisor/debug.h"
@@ -36,6 +37,15 @@ Result<> Tasks::Kill(uint32_t target) {
   if (task == nullptr || task->state == State::kEnding) return Fail(Step::kNotRunning, ESRCH);
   if (task->asked == Reason::kExited) task->asked = Reason::kKilled;
   SendKill(task);
+  return {};
+}
+
+Result<> Tasks::Resize(uint32_t target, uint16_t columns, uint16_t rows) {
+  Task* task = Find(target);
+  if (task == nullptr || task->state != State::kRunning) return Fail(Step::kNotRunning, ESRCH);
+  if (!task->terminal) return Fail(Step::kTerminal, ENOTTY);
+  const winsize size = {.ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (ioctl(task->terminal.get(), TIOCSWINSZ, &size) != 0) return FailErrno(Step::kTerminal);
   return {};
 }
 
@@ -131,6 +141,7 @@ void Tasks::OnPidfd(Task* task) {
   loop_.Cancel(&task->timeout);
 
   if (starting && said_nothing && executed != Executed::kNo) OnExecuted(task);
+  task->terminal.reset();  // its master may end now
   task->finished_ns = RealtimeNs();
   if (task->state == State::kStarting) {
     --starting_;

@@ -5,6 +5,7 @@
 
 #include "supervisor/debug.h"
 #include "supervisor/kernel.h"
+#include "supervisor/packet.h"
 #include "supervisor/tasks.h"
 
 namespace caisson {
@@ -28,6 +29,7 @@ void Tasks::Launch(Request request) {
   Task* task = made.get();
   task->id = request.id;
   task->want_started = read->want_started;
+  task->wants_terminal = read->terminal;
   task->timeout_ms = read->timeout_ms;
   task->group = std::move(read->group);
   task->folder = std::move(read->folder);
@@ -76,6 +78,7 @@ void Tasks::Exec(Request request) {
   task->kind = Kind::kExec;
   task->container = read->container;
   task->want_started = read->want_started;
+  task->wants_terminal = read->terminal;
   task->timeout_ms = read->timeout_ms;
   if (!container->group.empty()) {
     task->group = container->group + "/e" + std::to_string(container->next_exec++);
@@ -96,9 +99,11 @@ void Tasks::Exec(Request request) {
 
 Result<> Tasks::MakeLogPipes(Task* task) {
   Task::Start& start = *task->start;
-  if (start.log_path.empty()) return {};
+  // Somebody has to read a terminal, or what writes to it stops.
+  if (start.log_path.empty() && !task->wants_terminal) return {};
   UniqueFd ends[2];
   for (size_t i = 1; i < 3; ++i) {
+    if (task->wants_terminal) break;
     if (task->stdio_kinds[i] != static_cast<uint8_t>(StdioKind::kLog)) continue;
     int pair[2];
     if (pipe2(pair, O_CLOEXEC) != 0) return FailErrno(Step::kLog);
@@ -228,6 +233,7 @@ void Tasks::OnCloned(uint32_t id, Message reply) {
   task->pid = reply.pid;
   task->pidfd = std::move(reply.fd(Role::kPidfd));
   task->report = std::move(reply.fd(Role::kReport));
+  task->terminal_ends = std::move(reply.fd(Role::kTerminal));
   task->mount_namespace = std::move(reply.fd(Role::kMountNamespace));
   if (task->log) task->log->Begin(std::move(reply.fd(Role::kLog)));
   (void)fcntl(task->report.get(), F_SETFL, O_NONBLOCK);  // Only ever read when there is something.
@@ -265,12 +271,43 @@ void Tasks::OnReport(Task* task) {
   if (ReadReport(task) == Reported::kEnd) OnExecuted(task);
 }
 
+// The child has sent both ends before its exec. The slave stays here, a container's master goes to
+// its log as well as to the program.
+Result<UniqueFd> Tasks::TakeTerminal(Task* task) {
+  uint8_t byte = 0;
+  Packet packet;
+  const int error = ReceivePacket(task->terminal_ends.get(), {&byte, 1}, &packet, Wait::kNever);
+  task->terminal_ends.reset();
+  if (error != 0) return Fail(Step::kTerminal, error);
+  // Fewer: we have no room for more descriptors.
+  if (packet.truncated || packet.fds.size() != 2) return Fail(Step::kTerminal, EMFILE);
+  UniqueFd master = std::move(packet.fds[0]);
+  task->terminal = std::move(packet.fds[1]);
+  if (task->log) {
+    UniqueFd copy(fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
+    if (!copy) return FailErrno(Step::kTerminal);
+    task->log->Follow(std::move(copy));
+  }
+  return master;
+}
+
 void Tasks::OnExecuted(Task* task) {
   if (task->state != State::kStarting) return;
   task->state = State::kRunning;
   task->started_ns = RealtimeNs();
   task->start.reset();
   --starting_;
+  UniqueFd master;
+  if (task->wants_terminal) {
+    auto taken = TakeTerminal(task);
+    if (!taken) {
+      // It runs, but nobody could see it: said when it is gone.
+      task->failed = true;
+      task->failure = taken.error();
+      return SendKill(task);
+    }
+    master = std::move(*taken);
+  }
   if (task->timeout_ms != 0) {
     task->timeout = loop_.After(task->timeout_ms, [this, id = task->id] { OnTimeout(id); });
   }
@@ -279,6 +316,7 @@ void Tasks::OnExecuted(Task* task) {
   body.U64(Tag::kPid, static_cast<uint64_t>(task->pid)).U64(Tag::kStartedNs, task->started_ns);
   std::vector<UniqueFd> fds;
   fds.emplace_back(fcntl(task->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  if (master) fds.push_back(std::move(master));
   answers_.Send(Type::kStarted, task->id, body, std::move(fds));
 }
 

@@ -10,6 +10,7 @@ namespace caisson::sys {
 constexpr int64_t kProcMagic = 0x9fa0;
 constexpr int64_t kSysfsMagic = 0x62656572;
 constexpr int64_t kPipeMagic = 0x50495045;
+constexpr int64_t kDevptsMagic = 0x1cd1;
 constexpr int64_t kCgroup2Magic = 0x63677270;
 
 // True when `fd` lies on a file system of that kind.

@@ -9,6 +9,7 @@ import type { Run } from './run-record.js';
 import { assertCan } from './state.js';
 import { killContainer } from './stop.js';
 import type { Supervised } from './supervise.js';
+import { resizeTerminal } from './terminal.js';
 
 /** Joins pid 1 of a running container: its output from now on, as its log has it. */
 export async function attachTo(core: Supervised): Promise<Process> {
@@ -62,8 +63,8 @@ class AttachedProcess implements Process {
     killContainer(this.#core, signal).catch(() => undefined); // it has ended meanwhile
   }
 
-  resize(_size: { columns: number; rows: number }): void {
-    throw notYet('resize of a process without a terminal', 'version 0.2');
+  resize(size: { columns: number; rows: number }): void {
+    resizeTerminal(null, size);
   }
 
   /** Lets go; the container runs on. */

@@ -7,11 +7,11 @@ import {
   checkSize,
   invalid,
   kindOf,
-  notYet,
   type Bag,
 } from '../errors/arguments.js';
 import type { Encoding, ExecOptions, SpawnOptions } from './options.js';
 import { parseArgv, parseProcess, type ProcessRequest } from './process-request.js';
+import { parseTty, type TerminalSize } from './terminal-request.js';
 
 export const DEFAULT_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** What one Buffer can hold on every Node that is supported. */
@@ -75,11 +75,13 @@ export function parseExec(
 export function parseSpawn(
   argv: unknown,
   value: unknown,
-): JoinRequest & { readonly stdin: 'pipe' | 'ignore' } {
+): JoinRequest & {
+  readonly stdin: 'pipe' | 'ignore';
+  readonly tty: TerminalSize | undefined;
+} {
   const options = value === undefined ? NO_OPTIONS : checkBag(value, 'options', SPAWN);
-  if (options['tty'] !== undefined && options['tty'] !== false) throw notYet('tty', 'version 0.2');
   const stdin = checkOneOf(options['stdin'] ?? 'pipe', 'stdin', ['pipe', 'ignore']);
-  return { ...parseJoin(argv, options), stdin };
+  return { ...parseJoin(argv, options), stdin, tty: parseTty(options['tty']) };
 }
 
 function parseJoin(argv: unknown, options: Bag): JoinRequest {

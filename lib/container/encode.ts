@@ -8,6 +8,7 @@ import type { OciCapabilities, OciDevice, OciMount, OciNamespace, OciRlimit } fr
 import type { Plan } from './plan.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
 import type { SeccompPlan, SeccompProfilePlan } from './seccomp-plan.js';
+import type { TerminalSize } from './terminal-request.js';
 
 /** What a launch adds to its plan. */
 export interface LaunchExtras {
@@ -59,6 +60,8 @@ export interface ExecAsked {
   readonly timeoutMs: number;
   /** Privileged: these, and no filter, whatever the container has. */
   readonly capabilities: readonly CapabilityName[] | undefined;
+  /** Absent: it gets none. */
+  readonly terminal: TerminalSize | undefined;
 }
 
 export function encodeExec(
@@ -85,6 +88,7 @@ export function encodeExec(
     cwd: asked.cwd,
   };
   encodeProcess(fields, user, process);
+  encodeTerminal(fields, asked.terminal);
   encodeStdio(fields, extras.stdio);
   return fields.bytes();
 }
@@ -108,6 +112,11 @@ function encodeProcess(
   fields.append(kept(process.rlimits, encodeRlimits));
   encodeSeccomp(fields, seccomp);
   fields.u64(Tag.umask, UMASK);
+}
+
+function encodeTerminal(fields: FieldWriter, size: TerminalSize | undefined): void {
+  if (size === undefined) return;
+  fields.u64(Tag.terminal, 1).u64(Tag.columns, size.columns).u64(Tag.rows, size.rows);
 }
 
 function encodeStdio(fields: FieldWriter, [stdin, stdout, stderr]: LaunchExtras['stdio']): void {

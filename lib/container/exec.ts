@@ -11,6 +11,7 @@ import type { Run } from './run-record.js';
 import { parseSecurity } from './security-request.js';
 import { assertCan } from './state.js';
 import type { Supervised } from './supervise.js';
+import type { TerminalSize } from './terminal-request.js';
 
 /** Runs a command in a running container and collects what it prints. */
 export async function execIn(
@@ -43,9 +44,14 @@ export function runningIn(core: Supervised, verb: 'exec in' | 'spawn in'): Run {
 const PRIVILEGED = parseSecurity('privileged');
 
 /** What was asked for, over what the container has. */
-export function askedOf(core: Supervised, { argv, process, privileged }: JoinRequest): ExecAsked {
+export function askedOf(
+  core: Supervised,
+  { argv, process, privileged }: JoinRequest,
+  terminal?: TerminalSize,
+): ExecAsked {
   const own = core.plan.oci.process;
-  const env = mergeEnv(own.env, process.env);
+  const merged = mergeEnv(own.env, process.env);
+  const env = terminal === undefined ? merged : withTerm(merged);
   const host = planHost(core.parts);
   checkArgumentSize(argv, env, host.stackBytes);
   return {
@@ -55,8 +61,13 @@ export function askedOf(core: Supervised, { argv, process, privileged }: JoinReq
     user: process.user ?? core.plan.user,
     timeoutMs: process.timeoutMs,
     capabilities: privileged ? grantCapabilities(PRIVILEGED, host) : undefined,
+    terminal,
   };
 }
+
+/** Docker's rule: a terminal is an xterm unless somebody says otherwise. */
+const withTerm = (env: readonly string[]): readonly string[] =>
+  env.some((entry) => entry.startsWith('TERM=')) ? env : [...env, 'TERM=xterm'];
 
 function mergeEnv(
   own: readonly string[],

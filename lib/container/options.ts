@@ -196,7 +196,10 @@ export interface SpawnOptions extends Call {
   cwd?: string;
   /** As the container's. @defaultValue the container's */
   user?: string;
-  /** Not in this version. */
+  /**
+   * Its stdin, stdout and stderr are a terminal of the container's own, with job control; `stdin` and `stdout` of
+   * the Process are then one stream, and `TERM` is `xterm` unless it is set. @defaultValue `false`
+   */
   tty?: Tty;
   /** `'ignore'`: empty, and the process has no `stdin`. @defaultValue `'pipe'` */
   stdin?: 'pipe' | 'ignore';

@@ -7,10 +7,10 @@ import { parseSpawn } from './collect-request.js';
 import { encodeExec } from './encode.js';
 import { askedOf, runningIn } from './exec.js';
 import { asAborted, exitInfo, type ExitInfo } from './exit-info.js';
-import { openPipes, SpawnedProcess } from './spawned-process.js';
+import { openPipes, SpawnedProcess, terminalStreams, type Streams } from './spawned-process.js';
 import type { Supervised } from './supervise.js';
 
-/** Starts a command in a running container; its streams are kernel pipes. */
+/** Starts a command in a running container; its streams are kernel pipes, or a terminal. */
 export async function spawnIn(
   core: Supervised,
   argv: unknown,
@@ -21,13 +21,17 @@ export async function spawnIn(
   const { signal } = request;
   throwIfAborted(signal);
   const run = runningIn(core, 'spawn in');
-  const asked = askedOf(core, request);
+  const { tty } = request;
+  const asked = askedOf(core, request, tty);
   const { parts } = core;
   const { supervisor } = parts;
-  const pipes = openPipes(parts, request.stdin);
-  const stdin = pipes.stdin === null ? StdioKind.null : StdioKind.descriptor;
+  const pipes = tty === undefined ? openPipes(parts, request.stdin) : undefined;
+  const stdin = request.stdin === 'ignore' ? StdioKind.null : StdioKind.descriptor;
   const body = encodeExec(run.target, core.plan, asked, {
-    stdio: [stdin, StdioKind.descriptor, StdioKind.descriptor],
+    stdio:
+      pipes === undefined
+        ? [StdioKind.null, StdioKind.null, StdioKind.null]
+        : [stdin, StdioKind.descriptor, StdioKind.descriptor],
     wantStarted: true,
   });
 
@@ -37,19 +41,21 @@ export async function spawnIn(
     const id = randomBytes(8).toString('hex');
     let startedMs = Date.now();
     let handedOut = false;
+    let streams: Streams | undefined = pipes;
     const kill = (): void => {
       supervisor.killSoon(target);
     };
     const context = core.failureContext('spawn in', asked);
-    const target = supervisor.launch(Type.exec, body, pipes.remote, context, {
-      started(pid) {
+    const target = supervisor.launch(Type.exec, body, pipes?.remote ?? [], context, {
+      started(pid, master = -1) {
         startedMs = Date.now();
+        streams ??= terminalStreams(parts.binding, master, request.stdin);
         if (signal?.aborted === true) {
           kill(); // it came too late to be seen before the exec
           return;
         }
         const own = parts.cgroupMode === CgroupMode.none ? firstChildOf(pid) : pid;
-        const process = new SpawnedProcess(supervisor, { id, pid: own, target, exited, pipes });
+        const process = new SpawnedProcess(supervisor, { id, pid: own, target, exited, streams });
         core.processes.set(id, process);
         handedOut = true;
         resolve(process);
@@ -60,15 +66,15 @@ export async function spawnIn(
         const exit = exitInfo(raw, startedMs);
         const told = signal?.aborted === true ? asAborted(exit) : exit;
         if (!handedOut) {
-          pipes.destroy();
+          streams?.destroy();
           reject(signal === undefined ? new Error('it ended unseen') : abortError(signal, told));
         }
-        pipes.processEnded();
+        streams?.processEnded();
         tellEnd(told);
       },
       failed(error) {
         signal?.removeEventListener('abort', kill);
-        pipes.destroy();
+        streams?.destroy();
         reject(signal?.aborted === true ? abortError(signal) : error);
       },
     });

@@ -1,23 +1,50 @@
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { notYet } from '../errors/arguments.js';
 import { parseSignal, SIGKILL } from '../native/signals.js';
+import type { Binding } from '../native/types.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { Supervisor } from '../runtime/supervisor.js';
 import type { ExitInfo } from './exit-info.js';
 import type { Process } from './process.js';
 import { PipeReader } from './pipe-reader.js';
+import { resizeTerminal, TerminalStream, type Terminal } from './terminal.js';
 
-/** Our ends of a process's three pipes, and the ends to send away. */
-export interface Pipes {
-  readonly stdin: Socket | null;
-  readonly stdout: PipeReader;
-  readonly stderr: PipeReader;
-  readonly remote: readonly number[];
+/** A process's streams: our ends of its three pipes, or the master of its terminal. */
+export interface Streams {
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  readonly stderr: Readable | null;
+  readonly terminal: Terminal | null;
   /** The process has ended: nobody takes input any more, and what it wrote is all there will be. */
   processEnded(): void;
   /** Nobody will look at them. */
   destroy(): void;
+}
+
+/** With the ends to send away. */
+export interface Pipes extends Streams {
+  readonly remote: readonly number[];
+}
+
+/** Of a process that has started; `master` is duplicated. */
+export function terminalStreams(
+  binding: Binding,
+  master: number,
+  input: 'pipe' | 'ignore',
+): Streams {
+  const stream = new TerminalStream(binding, master);
+  return {
+    stdin: input === 'pipe' ? stream : null,
+    stdout: stream,
+    stderr: null,
+    terminal: stream.terminal,
+    processEnded() {
+      stream.processEnded();
+    },
+    destroy() {
+      stream.destroy();
+    },
+  };
 }
 
 /**
@@ -71,6 +98,7 @@ function pipesOf(
     stdin,
     stdout,
     stderr,
+    terminal: null,
     remote,
     processEnded() {
       stdin?.destroy();
@@ -90,7 +118,7 @@ interface SpawnedParts {
   readonly pid: number;
   readonly target: number;
   readonly exited: Promise<ExitInfo>;
-  readonly pipes: Pipes;
+  readonly streams: Streams;
 }
 
 export class SpawnedProcess implements Process {
@@ -102,20 +130,20 @@ export class SpawnedProcess implements Process {
   readonly #supervisor: Supervisor;
   readonly #target: number;
   readonly #exited: Promise<ExitInfo>;
-  readonly #pipes: Pipes;
+  readonly #streams: Streams;
   #awaited = false;
   #ended = false;
 
-  constructor(supervisor: Supervisor, { id, pid, target, exited, pipes }: SpawnedParts) {
+  constructor(supervisor: Supervisor, { id, pid, target, exited, streams }: SpawnedParts) {
     this.id = id;
     this.pid = pid;
-    this.stdin = pipes.stdin;
-    this.stdout = pipes.stdout;
-    this.stderr = pipes.stderr;
+    this.stdin = streams.stdin;
+    this.stdout = streams.stdout;
+    this.stderr = streams.stderr;
     this.#supervisor = supervisor;
     this.#target = target;
     this.#exited = exited;
-    this.#pipes = pipes;
+    this.#streams = streams;
     void exited.then(() => (this.#ended = true));
   }
 
@@ -140,13 +168,13 @@ export class SpawnedProcess implements Process {
     this.#supervisor.sendSignal(this.#target, number, context).catch(() => undefined);
   }
 
-  resize(_size: { columns: number; rows: number }): void {
-    throw notYet('resize of a process without a terminal', 'version 0.2');
+  resize(size: { columns: number; rows: number }): void {
+    resizeTerminal(this.#streams.terminal, size);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#ended) this.#supervisor.killSoon(this.#target);
     await this.exited;
-    this.#pipes.destroy();
+    this.#streams.destroy();
   }
 }

@@ -121,7 +121,7 @@ export class Supervised {
   /** What errors about a launch in this container say: about what was asked, which may not be its own. */
   failureContext(
     action: string,
-    asked: Omit<ExecAsked, 'timeoutMs' | 'capabilities'>,
+    asked: Omit<ExecAsked, 'timeoutMs' | 'capabilities' | 'terminal'>,
   ): FailureContext {
     return {
       action,

@@ -18,6 +18,31 @@ export interface Binding {
    */
   pipe(direction: 'toChild' | 'fromChild', bytes?: number): { local: number; remote: number };
   closeFd(fd: number): void;
+  /**
+   * The master of a pseudo-terminal, which must not block. `fd` is duplicated. `onData` gets what was read, and null
+   * when nobody holds the other end any more; `onDrain` is called when there is room again for what `write` did not
+   * take. Starts paused.
+   */
+  readonly Terminal: new (
+    fd: number,
+    onData: (bytes: Buffer | null) => void,
+    onDrain: () => void,
+  ) => NativeTerminal;
+}
+
+/** Keeps the event loop alive while it reads or waits for room. After `close` everything is silent and does nothing. */
+export interface NativeTerminal {
+  resume(): void;
+  pause(): void;
+  /** How many bytes were taken: all of them, when nobody will read them any more. */
+  write(bytes: Uint8Array): number;
+  /** What to type as the end of input (VEOF, twice within a line), when `last` was typed last; -1: nothing was. */
+  eof(last: number): Uint8Array;
+  resize(columns: number, rows: number): void;
+  /** Reads what is there, up to 64 KiB, and closes. */
+  finish(): Buffer;
+  /** Idempotent. Hangs up, if it was the last descriptor of the master. */
+  close(): void;
 }
 
 export interface FileLock {

@@ -21,8 +21,11 @@ export interface SupervisorFacts {
 
 /** What a `launch` is told, in this order; `failed` comes instead of the other two. */
 export interface LaunchEvents {
-  /** exec has happened; the host's pid, or -1 when the process has been reaped already. */
-  started?(pid: number): void;
+  /**
+   * exec has happened; the host's pid, or -1 when the process has been reaped already. `terminal`, where one was
+   * asked for, is its master, lent for the call.
+   */
+  started?(pid: number, terminal: number | undefined): void;
   exited(exit: RawExit): void;
   failed(error: CaissonError): void;
 }

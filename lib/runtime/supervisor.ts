@@ -14,8 +14,8 @@ import type {
 } from './supervisor-types.js';
 
 interface Entry {
-  /** Any message of this id; `body` is null when the channel has closed. */
-  message(type: number, body: Uint8Array | null, pidfd: number): void;
+  /** Any message of this id; `body` is null when the channel has closed. `fds` are lent. */
+  message(type: number, body: Uint8Array | null, fds: readonly number[]): void;
 }
 
 /** Nothing is sent before Hello. */
@@ -119,10 +119,10 @@ export class Supervisor {
     const id = this.#nextId();
     let started = false;
     this.#entries.set(id, {
-      message: (answer, bytes, pidfd) => {
+      message: (answer, bytes, [pidfd, terminal]) => {
         if (answer === Type.started) {
           started = true;
-          events.started?.(pidfd < 0 ? -1 : this.#binding.pidOf(pidfd));
+          events.started?.(pidfd === undefined ? -1 : this.#binding.pidOf(pidfd), terminal);
           return;
         }
         this.#entries.delete(id);
@@ -246,7 +246,7 @@ export class Supervisor {
   #send(type: Type, id: number, body: Uint8Array, fds: readonly number[]): void {
     if (this.#lost !== undefined) {
       for (const fd of fds) this.#binding.closeFd(fd);
-      queueMicrotask(() => this.#entries.get(id)?.message(0, null, -1));
+      queueMicrotask(() => this.#entries.get(id)?.message(0, null, []));
       return;
     }
     this.#channel.send(type, id, body, fds, fds);
@@ -254,14 +254,14 @@ export class Supervisor {
 
   #receive(type: number, id: number, body: Uint8Array, fds: readonly number[]): void {
     // Why it could not start is said before Hello is read: with no id, and it answers that one.
-    this.#entries.get(id === 0 ? HELLO_ID : id)?.message(type, body, fds[0] ?? -1);
+    this.#entries.get(id === 0 ? HELLO_ID : id)?.message(type, body, fds);
   }
 
   #end(exitCode: number | null, signal: number | null): void {
     const name = signal === null || signal === 0 ? null : signalName(signal);
     this.#lost = new CaissonError('ERR_SUPERVISOR_LOST', { exitCode, signal: name });
     this.#markGone();
-    for (const entry of [...this.#entries.values()]) entry.message(0, null, -1);
+    for (const entry of [...this.#entries.values()]) entry.message(0, null, []);
   }
 
   #lostError(): CaissonError {

@@ -317,7 +317,7 @@ def make_store(folder):
     os.makedirs(os.path.join(folder, 'containers'), exist_ok=True)
     shutil.copy('/bin/busybox', os.path.join(base, 'bin', 'busybox'))
     for name in ('sh', 'sleep', 'echo', 'cat', 'id', 'ls', 'touch', 'hostname', 'kill', 'dd', 'ps',
-                 'mkdir', 'rm', 'yes', 'head', 'seq', 'chmod', 'ln', 'readlink', 'grep', 'false'):
+                 'mkdir', 'rm', 'yes', 'head', 'stty', 'seq', 'chmod', 'ln', 'readlink', 'grep', 'false'):
         os.symlink('busybox', os.path.join(base, 'bin', name))
     subprocess.run(['gcc', '-O2', '-static', '-x', 'c', '-', '-o', os.path.join(base, 'bin/true')],
                    input=TRUE.encode(), check=True)

@@ -7,7 +7,9 @@ Every test ends with the question whether anything is left.
 """
 
 import ctypes
+import errno
 import os
+import select
 import shutil
 import signal
 import socket
@@ -68,7 +70,6 @@ class Case(unittest.TestCase):
         return ident
 
     def failed(self, message, step, errno_name=None):
-        import errno
         self.assertEqual(message.type, 'Failed', message)
         self.assertEqual(message.step, step, message)
         if errno_name:
@@ -106,7 +107,6 @@ class Handshake(Case):
         self.failed(s.call('Hello', [('Version', 1)]), 'Protocol', 'EPROTO')
         for kind in (0, 77, 101, 104, 65535):
             self.failed(s.call(kind), 'Protocol', 'EPROTO')
-        self.failed(s.call('Resize'), 'Protocol', 'ENOSYS')
         self.assertEqual(s.wait(s.launch(['true'])).ExitCode, 0)
 
     def test_a_bad_start_is_told_on_the_channel(self):
@@ -747,6 +747,107 @@ class Isolation(Case):
         per_container = (private() - before) / 50
         self.assertLess(before, 1024, 'KiB')
         self.assertLess(per_container, 2.5, 'KiB')
+
+
+class Terminals(Case):
+    SIZE = (('Terminal', 1), ('Columns', 90), ('Rows', 20), ('WantStarted', 1))
+
+    def screen(self, master, until='none of it'):
+        """All that is shown up to `until`, or until nobody holds the other end."""
+        text = b''
+        while until.encode() not in text:
+            ready, _, _ = select.select([master], [], [], 10)
+            self.assertTrue(ready, text)
+            try:
+                text += os.read(master, 4096)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self.assertEqual(error.errno, errno.EIO)
+                break
+        return text.decode()
+
+    def started(self, s, ident):
+        started = s.wait(ident)
+        self.assertEqual(started.type, 'Started', started)
+        pidfd, master = started.fds
+        os.close(pidfd)
+        return master
+
+    def test_an_exec_has_one_that_can_be_resized(self):
+        s = self.open()
+        container = self.sleeper(s)
+        line = 'stty size; read x; stty size; readlink /proc/self/fd/2'
+        ident = s.exec(container, ['sh', '-c', line], extra=self.SIZE)
+        master = self.started(s, ident)
+        self.assertEqual(self.screen(master, '\n'), '20 90\r\n')
+        resized = s.call('Resize', [('Target', ident), ('Columns', 100), ('Rows', 30)])
+        self.assertEqual(resized.type, 'Done')
+        os.write(master, b'go\n')
+        self.assertEqual(s.wait(ident).ExitCode, 0)
+        self.assertEqual(self.screen(master), 'go\r\n30 100\r\n/dev/pts/0\r\n')
+        os.close(master)
+        for target in (container, ident, 999):
+            step = 'Terminal' if target == container else 'NotRunning'
+            self.failed(s.call('Resize', [('Target', target), ('Columns', 1), ('Rows', 1)]), step)
+        for wrong in ([('Target', container)], [('Target', container), ('Columns', 65536), ('Rows', 1)]):
+            self.failed(s.call('Resize', wrong), 'Parse', 'EINVAL')
+        self.assertEqual(s.close(), 0)
+
+    def test_a_container_has_one_as_its_console_and_in_its_log(self):
+        s = self.open()
+        log = ('LogFile', [('LogPath', 'containers/x/log'), ('LogMaxBytes', 0), ('LogFiles', 1)])
+        os.makedirs(self.store + '/containers/x')
+        line = 'stty size; echo to the console > /dev/console; read x; echo $x'
+        ident = s.launch(['sh', '-c', line], stdio=(None, 'log', None), extra=(*self.SIZE, log))
+        master = self.started(s, ident)
+        os.write(master, b'typed\n')
+        self.assertEqual(s.wait(ident).ExitCode, 0)
+        os.close(master)
+        with open(self.store + '/containers/x/log', 'rb') as file:
+            records = file.read()
+        text = ''
+        while records:
+            size, stream = struct.unpack_from('<IB', records)
+            self.assertEqual(stream, 1)
+            text += records[16:16 + size].decode()
+            records = records[16 + size:]
+        echo = 'typed\r\n'  # comes at any time
+        self.assertEqual(text.replace(echo, '', 1), f'20 90\r\nto the console\r\n{echo}')
+        self.assertEqual(s.close(), 0)
+
+    def test_one_without_a_log_is_read_all_the_same(self):
+        s = self.open()
+        ident = s.launch(['sh', '-c', 'yes | head -c 1000000'], extra=self.SIZE)
+        os.close(self.started(s, ident))
+        self.assertEqual(s.wait(ident, timeout=20).ExitCode, 0)
+        self.assertEqual(s.close(), 0)
+
+    def test_what_goes_with_none_is_refused(self):
+        s = self.open()
+        container = self.sleeper(s)
+        out, other = os.pipe()
+        terminal = [('Terminal', 1), ('WantStarted', 1)]
+        self.failed(s.wait(s.exec(container, ['true'], extra=terminal[:1])), 'Parse', 'EINVAL')
+        self.failed(s.wait(s.exec(container, ['true'], (None, other, None), terminal)), 'Parse')
+        self.failed(s.wait(s.launch(['true'], stdio=(None, None, other), extra=terminal)), 'Parse')
+        for fd in (out, other):
+            os.close(fd)
+        self.assertEqual(s.close(), 0)
+
+    def test_nothing_is_left_of_one_that_was_killed_or_could_not_start(self):
+        s = self.open()
+        container = self.sleeper(s)
+        self.failed(s.wait(s.exec(container, ['/none'], extra=self.SIZE)), 'FindExecutable', 'ENOENT')
+        ident = s.exec(container, ['sleep', '1000'], extra=self.SIZE)
+        master = self.started(s, ident)
+        s.call('Kill', [('Target', ident)])
+        self.assertEqual(s.wait(ident).ExitSignal, 9)
+        self.assertEqual(self.screen(master), '')
+        os.close(master)
+        answer, out, _ = s.output(lambda stdio: s.exec(container, ['ls', '/dev/pts'], stdio))
+        self.assertEqual((answer.type, out), ('Exited', 'ptmx\n'))
+        self.assertEqual(s.close(), 0)
 
 
 if __name__ == '__main__':

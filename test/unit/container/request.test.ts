@@ -248,10 +248,23 @@ describe('exec and spawn', () => {
     });
   });
 
-  test('what later versions bring', () => {
-    expect(refusal(() => parseSpawn(['a'], { tty: true }))).toMatchObject({
-      code: 'ERR_UNSUPPORTED',
-    });
+  test('a terminal for spawn, of a size that is one', () => {
+    const tty = (value: unknown): unknown => parseSpawn(['a'], { tty: value }).tty;
+    expect(tty(undefined)).toBeUndefined();
+    expect(tty(false)).toBeUndefined();
+    expect(tty(true)).toEqual({ columns: 80, rows: 24 });
+    expect(tty({ columns: 1, rows: 65_535 })).toEqual({ columns: 1, rows: 65_535 });
+    for (const [wrong, option] of [
+      [1, 'tty'],
+      [null, 'tty'],
+      [{ columns: 80 }, 'tty.rows'],
+      [{ columns: 0, rows: 1 }, 'tty.columns'],
+      [{ columns: 1, rows: 65_536 }, 'tty.rows'],
+      [{ columns: 1, rows: 1, height: 1 }, 'tty.height'],
+    ] as const) {
+      expect(refusal(() => tty(wrong))).toMatchObject({ code: 'ERR_INVALID_ARGUMENT', option });
+    }
+    expect(refusal(() => parseExec(['a'], { tty: true }))).toMatchObject({ option: 'tty' });
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
@@ -167,6 +167,47 @@ describe('wrong arguments', () => {
     expect(() => {
       channel.send(12, 1, bytes, [1_000_000], []);
     }).toThrow(/EBADF/);
+  });
+
+  test('of a Terminal', () => {
+    const Terminal = binding.Terminal;
+    const master = openSync('/dev/ptmx', constants.O_RDWR | constants.O_NOCTTY);
+    const nobody = (): void => undefined;
+    refuses((wrong) => new Terminal(wrong, nobody, nobody), nothing);
+    refuses((wrong) => new Terminal(master, wrong, nobody), isFunction);
+    refuses((wrong) => new Terminal(master, nobody, wrong), isFunction);
+    expect(() => (Terminal as unknown as () => void)()).toThrow(TypeError);
+    expect(() => new Terminal(1_000_000, nobody, nobody)).toThrow(/EBADF/);
+    const terminal = new Terminal(master, nobody, nobody);
+    closeSync(master); // it has its own
+    refuses((wrong) => terminal.write(wrong), nothing);
+    refuses(
+      (wrong) => terminal.eof(wrong),
+      (value) => value === -1,
+    );
+    refuses((wrong) => {
+      terminal.resize(wrong, 1);
+    }, nothing);
+    refuses((wrong) => {
+      terminal.resize(1, wrong);
+    }, nothing);
+    expect(terminal.eof(-1)).toEqual(Buffer.from([4]));
+    expect(terminal.eof('\n'.charCodeAt(0))).toEqual(Buffer.from([4]));
+    expect(terminal.eof(4)).toEqual(Buffer.from([4]));
+    expect(terminal.eof(65)).toEqual(Buffer.from([4, 4]));
+    terminal.close();
+    terminal.close();
+    terminal.resume();
+    terminal.resize(1, 1);
+    expect(terminal.write(Buffer.from('x'))).toBe(1);
+    expect(terminal.eof(65)).toHaveLength(0);
+    expect(terminal.finish()).toHaveLength(0);
+    const prototype = Terminal.prototype as unknown as Record<string, () => void>;
+    for (const name of ['resume', 'pause', 'write', 'eof', 'resize', 'finish', 'close']) {
+      for (const self of [undefined, {}, fake.channel, Object.create(terminal)]) {
+        expect(() => prototype[name]!.call(self)).toThrow(TypeError);
+      }
+    }
   });
 
   test('methods on what is no channel and no lock', () => {

@@ -58,4 +58,9 @@ describe('the built addon is what lib/native/types.ts declares', () => {
     const prototype = loadBinding().Channel.prototype as object;
     expect(exported(prototype).sort(byName)).toEqual(methods.sort(byName));
   });
+
+  test('methods of Terminal', () => {
+    const prototype = loadBinding().Terminal.prototype as object;
+    expect(exported(prototype).sort(byName)).toEqual(declared('NativeTerminal').sort(byName));
+  });
 });

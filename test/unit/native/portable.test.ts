@@ -23,11 +23,11 @@ function wanted(file: string): string[] {
 
 // Looked up by name in glibc and in musl alike; Node brings the rest.
 const FROM_LIBC = `abort calloc clock_gettime clone close dup2 epoll_create1 epoll_ctl epoll_wait
-  eventfd execve _exit fcntl flock free getpid getrlimit malloc memcpy memmove memset mmap mprotect
+  eventfd execve _exit fcntl flock free getpid getrlimit ioctl malloc memcpy memmove memset mmap mprotect
   munmap open pipe2 pread pthread_attr_destroy pthread_attr_init pthread_attr_setdetachstate
   pthread_attr_setstacksize pthread_create pthread_sigmask read realloc recvmsg sendmsg sigaddset
   sigemptyset sigfillset sigismember sigpending sigtimedwait snprintf socketpair strcmp strdup strlen
-  strstr syscall sysconf waitid write __errno_location __stack_chk_fail __stack_chk_guard`.split(
+  strstr syscall sysconf tcgetattr waitid write __errno_location __stack_chk_fail __stack_chk_guard`.split(
   /\s+/,
 );
 
