@@ -88,7 +88,8 @@ namespace caisson {
   X(ImportSource, "openat2")                       \
   X(ImportTarget, "openat")                        \
   X(ImportCopy, "copy_file_range")                 \
-  X(ImportAttributes, "fchownat")
+  X(ImportAttributes, "fchownat")                  \
+  X(ShareNamespace, "setns")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

@@ -42,6 +42,8 @@ constexpr ChildStep kLaunchSteps[] = {
 
     // The host's tree is out of reach from here on.
     {Step::kPivot, EnterRootfs},
+    // In another container's pid namespace, without a cgroup: out of what is the host's.
+    {Step::kSubreaper, SplitFromSubreaper},
     {Step::kHostname, SetHostname},
     // By the image's passwd and group; before everything that asks who the user is.
     {Step::kUser, FindUser},

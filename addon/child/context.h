@@ -26,7 +26,8 @@ struct Context {
   int terminal = -1;  // a socket, to send both ends of a new terminal to; -1: there is none
   int stdio[3] = {-1, -1, -1};  // -1: /dev/null of the container
   List<int> cgroup_procs;       // to write "0" to
-  int net = -1;                 // namespaces to enter; -1: those of the clone
+  // Namespaces to enter, or pidfds of the containers that have them; -1: those of the clone.
+  int net = -1;
   int ipc = -1;
   int uts = -1;
   // To enter, with the rootfs and nothing else; -1: that of the clone.
@@ -50,7 +51,7 @@ struct Context {
   bool die_with_parent = false;
   int init_pidfd = -1;           // join: the container's pid 1
   uint64_t join_namespaces = 0;  // join: CLONE_NEW* to enter by init_pidfd
-  bool subreaper = false;        // join: stay as the parent of what is executed
+  bool subreaper = false;        // stay as the parent of what is executed
 
   // Worked out by the child.
   int proc = -1;        // a procfs of our own pid namespace, never found by a path of the image's

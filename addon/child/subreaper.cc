@@ -74,7 +74,10 @@ bool KillChildren(int proc) noexcept {
 // The children of those who die become ours, so this goes on until there is nobody.
 void KillDescendants(int proc, pid_t main_pid, Ending& ending) noexcept {
   for (;;) {
-    if (!KillChildren(proc)) (void)kill(main_pid, SIGKILL);
+    if (!KillChildren(proc)) {
+      if (ending.known) return;
+      (void)kill(main_pid, SIGKILL);
+    }
     siginfo_t info;
     if (WaitAny(&info, 0) != 0) {
       if (errno == EINTR) continue;
@@ -113,7 +116,10 @@ void StayAsSubreaper(Context& context, pid_t main_pid) noexcept {
     if (signal > 0 && signal != SIGCHLD) (void)kill(main_pid, static_cast<int>(signal));
     siginfo_t info;
     while (WaitAny(&info, WNOHANG) == 0 && info.si_pid != 0) Note(info, main_pid, ending);
-    if (ending.known) EndLike(ending);
+    if (!ending.known) continue;
+    // An exec's orphans are its container's. A container ends as a whole.
+    if (context.launch != nullptr) KillDescendants(context.proc, main_pid, ending);
+    EndLike(ending);
   }
 }
 

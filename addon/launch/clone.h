@@ -12,6 +12,8 @@ namespace caisson::launch {
 struct CgroupEntry {
   int v2_folder = -1;
   std::vector<UniqueFd> procs;  // where the child writes itself: `tasks` of each v1 hierarchy
+
+  [[nodiscard]] bool empty() const { return v2_folder < 0 && procs.empty(); }
 };
 
 [[nodiscard]] Result<CgroupEntry> OpenCgroupEntry(const Host& host, const Cgroup& cgroup);

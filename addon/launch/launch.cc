@@ -5,9 +5,13 @@
 #include <fcntl.h>
 #include <sched.h>
 
+#include <optional>
+
 #include "child/child.h"
+#include "launch/children_in.h"
 #include "launch/clone.h"
 #include "launch/overlay.h"
+#include "launch/shared_memory.h"
 #include "sys/path.h"
 
 namespace caisson::launch {
@@ -92,6 +96,14 @@ bool MayEnterPrepared(const Host& host, const LaunchPlan& plan, const Prepared& 
   return prepared.kit.fd(Part::kSys) >= 0;
 }
 
+int PeerOf(const Prepared& prepared, Shared kind) {
+  return prepared.peers[static_cast<size_t>(kind)].get();
+}
+
+std::unexpected<Failure> FailToShare(Shared kind, int error) {
+  return Fail(Step::kShareNamespace, error, static_cast<uint32_t>(kind));
+}
+
 }  // namespace
 
 Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepared,
@@ -108,6 +120,13 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
     auto devices = MakeDevices(host);
     if (!devices) return std::unexpected(devices.error());
     kit[Part::kDevices] = std::move(*devices);
+  }
+  const int ipc_peer = PeerOf(prepared, Shared::kIpc);
+  if (ipc_peer >= 0) {
+    // Half of what goes by the name of IPC is files there.
+    auto memory = OpenSharedMemory(ipc_peer);
+    if (!memory) return std::unexpected(memory.error());
+    kit[Part::kShm] = std::move(*memory);
   }
   const auto mounts = PrepareMounts(host, plan, prepared, kernel_log);
   if (!mounts) return std::unexpected(mounts.error());
@@ -151,10 +170,24 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   // What shows a namespace is the container's only with it.
   if (context.net >= 0) context.sysfs = kit.fd(Part::kSys);
   if (context.ipc >= 0) context.mqueue = kit.fd(Part::kMqueue);
+  if (context.net < 0) context.net = PeerOf(prepared, Shared::kNet);
+  if (context.ipc < 0) context.ipc = ipc_peer;
+  if (context.uts < 0) context.uts = PeerOf(prepared, Shared::kUts);
   context.raise_loopback = (namespaces & CLONE_NEWNET) != 0;
   if (context.mount_namespace >= 0) namespaces &= ~uint64_t{CLONE_NEWNS};
+  std::optional<ChildrenIn> inside;
+  if (const int peer = PeerOf(prepared, Shared::kPid); peer >= 0) {
+    inside.emplace(peer);
+    if (inside->error() != 0) return FailToShare(Shared::kPid, inside->error());
+    // Its end is not the end of what it has started, which only the group knows then.
+    context.subreaper = entry->empty();
+  }
   auto started =
       CloneChild(host, namespaces, *entry, parent, prepared.gated, context, child::RunLaunch);
+  // A pid namespace whose process 1 has died takes nobody in: pid_namespaces(7).
+  if (inside && !started && started.error().error == ENOMEM) {
+    return FailToShare(Shared::kPid, ESRCH);
+  }
   if (started && prepared.mount_namespace) {
     started->mount_namespace = std::move(prepared.mount_namespace);
   }

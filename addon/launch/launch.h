@@ -1,6 +1,7 @@
 // zone: native
 #pragma once
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -11,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "launch/kit.h"
 #include "plan/launch_plan.h"
+#include "plan/shared_namespaces.h"
 
 // From a plan to a process. A library without a loop: every function here may block and is called
 // by a hand (or by a one-shot process). Nothing is attached in the caller's mount namespace that
@@ -64,6 +66,8 @@ struct Prepared {
   UniqueFd mount_namespace;
   Kit kit;
   std::vector<UniqueFd> bind_sources;  // detached mounts, one per bind/overlay item, in plan order
+  // Pidfds of the containers whose namespaces are shared; none where that one's is the host's.
+  UniqueFd peers[kSharedKinds];
   // The container's folder or scratch slot. Needed when `rootfs` is absent (its upper/ and work/
   // are used) and for overlay mounts with a plain name as scratch; absent: plan.folder is opened.
   UniqueFd folder;
@@ -110,9 +114,14 @@ enum class Parent { kCaller, kSupervisor };
                                      const Cgroup& cgroup, const int stdio[3], Parent parent,
                                      std::string* kernel_log);
 
-// `init` is a pidfd of the container's pid 1. With no cgroup the process is put under a subreaper
-// that kills its descendants when asked (kKillTreeSignal to the returned pid).
+// `init` is a pidfd of the container's pid 1, `namespaces` those of it to enter beside its pid
+// namespace: not the host's own, which a user namespace may not enter and we are in. With no cgroup
+// the process is put under a subreaper that kills its descendants when asked (kKillTreeSignal to
+// the returned pid); so is that of a Launch into another container's pid namespace.
+constexpr uint64_t kJoinedNamespaces =
+    CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 [[nodiscard]] Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd,
-                                   const Cgroup* cgroup, const int stdio[3], Parent parent);
+                                   uint64_t namespaces, const Cgroup* cgroup, const int stdio[3],
+                                   Parent parent);
 
 }  // namespace caisson::launch

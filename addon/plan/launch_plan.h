@@ -102,6 +102,7 @@ struct LaunchPlan {
   const char* cgroup_name = nullptr;  // null: one of the supervisor's
   const char* hostname = nullptr;
   uint64_t namespaces = 0;  // CLONE_NEW*
+  uint64_t shared = 0;      // CLONE_NEW* of those that another container has
   uint64_t timeout_ms = 0;  // 0: none
   List<MountItem> mounts;
   List<FileItem> files;

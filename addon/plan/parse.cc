@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "plan/parse_process.h"
+#include "plan/shared_namespaces.h"
 
 namespace caisson {
 namespace {
@@ -28,7 +29,7 @@ using protocol::Tag;
 constexpr uint64_t kAllNamespaces =
     CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
 // Without its own mount namespace a container's mounts would be the supervisor's, without its own
-// pid namespace the supervisor would be its process 1.
+// pid namespace, or another container's, the supervisor would be its process 1.
 constexpr uint64_t kNeededNamespaces = CLONE_NEWNS | CLONE_NEWPID;
 constexpr uint64_t kMountAttrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
                                  MOUNT_ATTR_NOEXEC | MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME |
@@ -338,14 +339,30 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena) noexcept
           !stored) {
         return stored;
       }
-      if ((plan.namespaces & ~kAllNamespaces) != 0 ||
-          (plan.namespaces & kNeededNamespaces) != kNeededNamespaces) {
-        return Refuse(field.tag);
-      }
+      if ((plan.namespaces & ~kAllNamespaces) != 0) return Refuse(field.tag);
       return {};
     default:
+      for (const SharedNamespace& shared : kSharedNamespaces) {
+        if (field.tag != static_cast<uint16_t>(shared.tag)) continue;
+        if (const auto id = ReadNumber(field, 1, UINT32_MAX); !id) {
+          return std::unexpected(id.error());
+        }
+        plan.shared |= shared.flag;
+        return {};
+      }
       return Refuse(field.tag);
   }
+}
+
+Result<> CheckNamespaces(const LaunchPlan& plan) noexcept {
+  const uint64_t own = plan.namespaces;
+  if ((own & plan.shared) != 0) return Refuse(Tag::kNamespaces);
+  if (((own | plan.shared) & kNeededNamespaces) != kNeededNamespaces) {
+    return Refuse(Tag::kNamespaces);
+  }
+  // It would be another's name that changes.
+  if (plan.hostname != nullptr && (own & CLONE_NEWUTS) == 0) return Refuse(Tag::kHostname);
+  return {};
 }
 
 }  // namespace
@@ -388,6 +405,9 @@ Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
   launch->read_only_paths = lists.read_only_paths.list();
   launch->sysctls = lists.sysctls.list();
   launch->devices = lists.devices.list();
+  if (const auto checked = CheckNamespaces(*launch); !checked) {
+    return std::unexpected(checked.error());
+  }
   return launch;
 }
 

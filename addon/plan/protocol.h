@@ -201,6 +201,13 @@ enum class Tag : uint16_t {
   kMaxRssBytes = 157,
   kOomKills = 158,  // u64: rise of the cgroup's OOM counter
   kPid = 159,       // u64: Started: pid inside the supervisor's pid namespace
+
+  // Launch: namespaces that another running container has, each the id of its Launch; the flag is
+  // not in kNamespaces then. What neither names is the supervisor's own: the host's.
+  kSharedNet = 200,  // u64
+  kSharedIpc = 201,  // u64: its /dev/shm, too
+  kSharedUts = 202,  // u64
+  kSharedPid = 203,  // u64
 };
 #pragma GCC diagnostic pop
 

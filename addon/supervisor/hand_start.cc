@@ -67,6 +67,7 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
   prepared.mount_namespace = std::move(job.fd(Role::kMountNamespace));
   prepared.kit = job.TakeKit();
   prepared.bind_sources = std::move(job.more);
+  for (size_t i = 0; i < kSharedKinds; ++i) prepared.peers[i] = std::move(job.peer(i));
   const std::string path = job.First(JobTag::kFolder);
   if (!path.empty()) {
     auto folder = OpenStoreFolder(host.store.get(), path, Missing::kCreate, Step::kScratchFolder);
@@ -114,7 +115,7 @@ void StartExec(const launch::Host& host, Message& job, Message* reply) {
   }
   const int stdio[3] = {job.fd(Role::kStdin).get(), job.fd(Role::kStdout).get(),
                         job.fd(Role::kStderr).get()};
-  Started(launch::Join(host, **plan, job.fd(Role::kInit).get(),
+  Started(launch::Join(host, **plan, job.fd(Role::kInit).get(), job.Number(JobTag::kNamespaces),
                        group->name.empty() ? nullptr : &*group, stdio, launch::Parent::kSupervisor),
           reply);
 }

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "launch/kit.h"
+#include "plan/shared_namespaces.h"
 #include "supervisor/body.h"
 
 // What the loop asks of its hands: one message there, one back. Both ends are the same executable,
@@ -47,7 +48,8 @@ enum class JobTag : uint16_t {
   kPath,
   kCount,
   kGroupFate,
-  kFolderFate
+  kFolderFate,
+  kNamespaces,  // kExec: CLONE_NEW* to enter
 };
 
 enum class Fate : uint64_t {
@@ -71,9 +73,10 @@ enum class Role : uint32_t {
   kMountNamespace,
   kLog,
   kTerminal,
-  kSource,  // from a hand (kSource: both)
-  kKit,     // and as many as it has parts
-  kCount = kKit + launch::kParts,
+  kSource,                        // from a hand (kSource: both)
+  kKit,                           // and as many as it has parts
+  kPeer = kKit + launch::kParts,  // and one for each kind of shared namespace
+  kCount = kPeer + kSharedKinds,
 };
 
 struct Message {
@@ -89,6 +92,9 @@ struct Message {
   std::vector<UniqueFd> more;
 
   [[nodiscard]] UniqueFd& fd(Role role) { return fds[static_cast<size_t>(role)]; }
+  [[nodiscard]] UniqueFd& peer(size_t which) {
+    return fds[static_cast<size_t>(Role::kPeer) + which];
+  }
   [[nodiscard]] std::string First(JobTag tag) const;  // "" when absent
   [[nodiscard]] std::vector<std::string> All(JobTag tag) const;
   [[nodiscard]] uint64_t Number(JobTag tag) const;

@@ -118,6 +118,13 @@ void ReadLog(Bytes group, LaunchRequest* request, Walk* outer) {
   if (!walk.End() || request->log_path.find('/') == std::string::npos) outer->Refuse(EINVAL);
 }
 
+void ReadShared(Walk* walk, LaunchRequest* request) {
+  for (size_t i = 0; i < kSharedKinds; ++i) {
+    if (walk->tag() != kSharedNamespaces[i].tag) continue;
+    request->shared[i] = static_cast<uint32_t>(walk->Number(UINT32_MAX));
+  }
+}
+
 }  // namespace
 
 Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
@@ -148,8 +155,6 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         break;
       case Tag::kNamespaces:
         request.namespaces = walk.Number();
-        // Without one, its orphans would become children of ours.
-        if ((request.namespaces & CLONE_NEWPID) == 0) walk.Refuse(ENOSYS);
         break;
       case Tag::kLogFile:
         ReadLog(walk.payload(), &request, &walk);
@@ -175,10 +180,16 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         walk.Stdio(&request.stdio[2]);
         break;
       default:
+        ReadShared(&walk, &request);
         break;
     }
   }
   if (auto end = walk.End(); !end) return std::unexpected(end.error());
+  // Without one, its orphans would become children of ours.
+  if ((request.namespaces & CLONE_NEWPID) == 0 &&
+      request.shared[static_cast<size_t>(Shared::kPid)] == 0) {
+    return Fail(Step::kParse, ENOSYS, static_cast<uint32_t>(Tag::kNamespaces));
+  }
   const bool logs = request.stdio[1] == StdioKind::kLog || request.stdio[2] == StdioKind::kLog;
   if (logs && request.log_path.empty()) {
     return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kLogFile));

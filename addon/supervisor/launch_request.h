@@ -7,6 +7,7 @@
 #include "base/fields.h"
 #include "base/result.h"
 #include "plan/protocol.h"
+#include "plan/shared_namespaces.h"
 
 namespace caisson {
 
@@ -17,8 +18,9 @@ struct LaunchRequest {
   std::string group;                // "": one of the supervisor's
   uint64_t timeout_ms = 0;          // 0: none
   uint64_t namespaces = 0;
-  uint64_t bounding = 0;  // capabilities
-  std::string log_path;   // "": no log
+  uint32_t shared[kSharedKinds] = {};  // ids of running Launches; 0: none
+  uint64_t bounding = 0;               // capabilities
+  std::string log_path;                // "": no log
   uint64_t log_max_bytes = 0;
   uint32_t log_files = 1;
   uint32_t sources = 0;  // host paths to open first

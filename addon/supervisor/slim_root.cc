@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "launch/short_child.h"
 #include "supervisor/kernel.h"
 #include "sys/mount.h"
 
@@ -23,6 +24,24 @@ Result<UniqueFd> NewFileSystem(const char* type, const char* key, const char* va
   UniqueFd mount(sys::FsMount(context.get(), attr));
   if (!mount) return FailErrno(Step::kSlimRoot);
   return mount;
+}
+
+// Only who owns the network namespace that it shows may mount one; and we stay in the host's, for
+// the containers that are to have that.
+Result<UniqueFd> NewSysfs(unsigned attr) {
+  struct Made {
+    unsigned attr;
+    Result<UniqueFd> mount;
+  } made = {attr, UniqueFd()};
+  const auto ran = launch::RunInShortChild(
+      CLONE_NEWNET, Step::kSlimRoot,
+      [](void* argument) {
+        auto* to = static_cast<Made*>(argument);
+        to->mount = NewFileSystem("sysfs", nullptr, nullptr, to->attr);
+      },
+      &made);
+  if (!ran) return std::unexpected(ran.error());
+  return std::move(made.mount);
 }
 
 Result<> Attach(int mount_fd, int root_fd, const char* name) {
@@ -64,10 +83,7 @@ Result<> AttachDevices(int root_fd) {
 
 Result<> EnterSlimRoot(const Options& options, launch::Host* host, std::string* detail) {
   const bool rootless = options.privilege == Privilege::kRootless;
-  // Rootless: a sysfs can only be mounted by who owns the network namespace it shows.
-  if (sys::Unshare(CLONE_NEWNS | (rootless ? CLONE_NEWNET : 0u)) != 0) {
-    return FailErrno(Step::kMountNamespace);
-  }
+  if (sys::Unshare(CLONE_NEWNS) != 0) return FailErrno(Step::kMountNamespace);
   *detail = "propagation";
   if (sys::Mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return FailErrno(Step::kMountNamespace);
@@ -91,7 +107,7 @@ Result<> EnterSlimRoot(const Options& options, launch::Host* host, std::string* 
   if (auto attached = Attach(proc->get(), root_fd, "proc"); !attached) return attached;
   if (rootless) {
     *detail = "sysfs";
-    auto sysfs = NewFileSystem("sysfs", nullptr, nullptr, kPlain | MOUNT_ATTR_RDONLY);
+    auto sysfs = NewSysfs(kPlain | MOUNT_ATTR_RDONLY);
     if (!sysfs) return std::unexpected(sysfs.error());
     if (auto attached = Attach(sysfs->get(), root_fd, "sys"); !attached) return attached;
     *detail = "devices";

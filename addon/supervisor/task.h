@@ -8,6 +8,7 @@
 #include <string>
 
 #include "plan/protocol.h"
+#include "plan/shared_namespaces.h"
 #include "supervisor/body.h"
 #include "supervisor/log_writer.h"
 #include "supervisor/loop.h"
@@ -37,12 +38,16 @@ struct Task {
   bool group_ready = false;
   bool own_folder = false;  // a scratch slot
   bool failed = false;      // the report said so: Failed when it is gone
-  bool answer_due = false;  // ended, but a kill of its group is still on its way
+  bool answer_due = false;  // ended, but what it has started has not yet
+  // It has a pid namespace of its own, so that the end of its first process is the end of all.
+  bool own_pids = false;
   uint8_t stdio_kinds[3] = {};
 
-  uint32_t container = 0;  // of an exec
-  uint32_t kills = 0;      // of its group, on their way
-  uint32_t next_exec = 0;  // number of its next exec's group
+  uint32_t container = 0;             // of an exec
+  uint32_t peers[kSharedKinds] = {};  // of a container: whose namespaces it shares; 0: nobody's
+  uint64_t host_namespaces = 0;       // of a container: CLONE_NEW* of those that are the host's
+  uint32_t kills = 0;                 // of its group, on their way
+  uint32_t next_exec = 0;             // number of its next exec's group
   pid_t pid = -1;
   uint64_t timeout_ms = 0;
   uint64_t cloned_ns = 0;
@@ -83,6 +88,13 @@ struct Task {
     uint64_t bounding = 0;
   };
   std::unique_ptr<Start> start;
+
+  // Without pid namespace or group of its own, its first process answers for what it has started.
+  [[nodiscard]] bool is_subreaper() const { return !own_pids && group.empty(); }
+  // The container whose end is its end as well; 0: none.
+  [[nodiscard]] uint32_t depends_on() const {
+    return kind == Kind::kExec ? container : peers[static_cast<size_t>(Shared::kPid)];
+  }
 };
 
 }  // namespace caisson

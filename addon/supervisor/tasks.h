@@ -46,6 +46,8 @@ class Tasks {
 
   [[nodiscard]] Task* Find(uint32_t id);
   // starting
+  [[nodiscard]] Result<> FindPeers(Task* task, const LaunchRequest& request);
+  [[nodiscard]] bool TakePeers(const Task& task, Message& message, size_t* missing);
   void OpenSources(Task* task, uint32_t sources);
   void SubmitStart(Task* task);
   bool PrepareContainer(Task* task, Message& message);
@@ -62,6 +64,10 @@ class Tasks {
   void OnPidfd(Task* task);
   void OnTimeout(uint32_t id);
   void SendKill(Task* task);
+  void KillGroup(Task* task);
+  [[nodiscard]] bool HasExecs(uint32_t container) const;
+  void KillRest(Task* task);
+  void Finish(Task* task);
   void Answer(Task* task);
   void LeaveFolder(Task* task);
   void SendExited(const Task& task);

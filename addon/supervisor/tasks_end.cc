@@ -57,19 +57,22 @@ void Tasks::OnTimeout(uint32_t id) {
   SendKill(task);
 }
 
-// The whole tree. A container: its pid namespace goes with pid 1. An exec: its own cgroup, by a
-// hand; without one it is a subreaper, which kills its descendants when asked.
+// The whole tree. A container: its pid namespace goes with pid 1. An exec, or a container in a pid
+// namespace that is not its own: its cgroup, by a hand; without one it is a subreaper, which kills
+// its descendants when asked.
 void Tasks::SendKill(Task* task) {
   task->kill_wanted = true;
   if (!task->pidfd) return;  // OnCloned comes back to it.
-  if (task->kind == Kind::kContainer) {
+  if (task->own_pids) {
     (void)sys::PidfdSendSignal(task->pidfd.get(), SIGKILL);  // ESRCH: it has just ended.
-    return;
-  }
-  if (task->group.empty()) {
+  } else if (task->is_subreaper()) {
     (void)sys::PidfdSendSignal(task->pidfd.get(), kKillTreeSignal);
-    return;
+  } else {
+    KillGroup(task);
   }
+}
+
+void Tasks::KillGroup(Task* task) {
   Job job;
   job.urgency = Urgency::kKill;
   job.prepare = [this, id = task->id, group = task->group](Message& message) {
@@ -83,12 +86,12 @@ void Tasks::SendKill(Task* task) {
     if (alive == nullptr) return;
     --alive->kills;
     if (!reply.ok()) {
-      if (reply.failure.step == Step::kHandLost && !ending_) return SendKill(alive);
+      if (reply.failure.step == Step::kHandLost && !ending_) return KillGroup(alive);
       // At least the process itself.
       Debug("kill of a cgroup: errno %d", reply.failure.error);
       (void)sys::PidfdSendSignal(alive->pidfd.get(), SIGKILL);
     }
-    if (alive->answer_due && alive->kills == 0) Answer(alive);
+    if (alive->answer_due) Finish(alive);
   };
   ++task->kills;
   jobs_.Submit(std::move(job));
@@ -118,7 +121,7 @@ void Tasks::OnPidfd(Task* task) {
     (void)kernel::WaitPidfd(task->pidfd.get(), &peek, WEXITED | WNOHANG | WNOWAIT, &usage);
     // Before exec it never exits without a report. Killed, it says the same in both cases: ask the
     // kernel, while it is still a zombie.
-    executed = peek.si_code == CLD_EXITED || (task->kind == Kind::kExec && task->group.empty())
+    executed = peek.si_code == CLD_EXITED || task->is_subreaper()
                    ? Executed::kYes
                    : HasExecuted(task->pid, proc_.get());
   }
@@ -128,12 +131,11 @@ void Tasks::OnPidfd(Task* task) {
   } else if (task->status.si_pid == 0) {
     return;  // Not yet.
   }
-  if (task->kind == Kind::kExec && task->asked == Reason::kExited) {
-    // What we kill a container for ends its execs as well. It is there still: its own end waits for
-    // theirs.
-    const Task* container = Find(task->container);
-    const bool ours = container != nullptr &&
-                      (container->asked == Reason::kKilled || container->asked == Reason::kTimeout);
+  // What we kill a container for ends its execs, and those in its pid namespace, as well. It is
+  // there still: its own end waits for theirs.
+  for (const Task* over = Find(task->depends_on());
+       over != nullptr && task->asked == Reason::kExited; over = Find(over->depends_on())) {
+    const bool ours = over->asked == Reason::kKilled || over->asked == Reason::kTimeout;
     if (ours) task->asked = Reason::kKilled;
   }
   loop_.Forget(&task->pidfd_token);
@@ -168,11 +170,35 @@ void Tasks::OnPidfd(Task* task) {
     });
     return;
   }
-  if (task->log) {
+  if (task->kind == Kind::kContainer && !task->own_pids) KillRest(task);
+  Finish(task);
+}
+
+bool Tasks::HasExecs(uint32_t container) const {
+  for (const auto& [id, task] : tasks_) {
+    if (task->kind == Kind::kExec && task->container == container) return true;
+  }
+  return false;
+}
+
+// A container ends as a whole, also where the kernel sees nothing but processes of another one's
+// pid namespace.
+void Tasks::KillRest(Task* task) {
+  if (!task->group.empty()) KillGroup(task);
+  for (const auto& [id, exec] : tasks_) {
+    if (exec->kind != Kind::kExec || exec->container != task->id) continue;
+    if (exec->state != State::kEnding) SendKill(exec.get());
+  }
+}
+
+// Its first process is dead; the answer comes when all of its tree is.
+void Tasks::Finish(Task* task) {
+  const bool alone = task->own_pids || task->kind == Kind::kExec;
+  if (task->kills > 0 || (!alone && HasExecs(task->id))) {
+    task->answer_due = true;
+  } else if (task->log) {
+    task->answer_due = false;
     task->log->Drain([this, task] { Answer(task); });
-  } else if (task->kills > 0) {
-    task->answer_due =
-        true;  // Its first process is dead, its tree not yet: said when all of it is.
   } else {
     Answer(task);
   }
@@ -219,7 +245,9 @@ void Tasks::Answer(Task* task) {
   } else {
     SendExited(*ended);
   }
+  Task* over = ended->kind == Kind::kExec ? Find(ended->container) : nullptr;
   PutAway(std::move(ended));
+  if (over != nullptr && over->answer_due) Finish(over);
   if (tasks_.empty() && gone_) loop_.Soon(std::exchange(gone_, nullptr));
 }
 
@@ -228,7 +256,7 @@ void Tasks::SendExited(const Task& task) {
   Reason reason = Reason::kExited;
   const bool by_signal = task.status.si_code == CLD_KILLED || task.status.si_code == CLD_DUMPED;
   // A subreaper ends in its own way when it was asked to kill.
-  const bool subreaper = task.kind == Kind::kExec && task.group.empty() && task.kill_wanted;
+  const bool subreaper = task.is_subreaper() && task.kill_wanted;
   if (task.asked == Reason::kLost) {
     reason = Reason::kLost;
   } else {

@@ -36,6 +36,9 @@ void Tasks::Launch(Request request) {
   task->own_group = task->group.empty();
   task->own_folder = task->folder.empty();
   if (!with_groups_) task->group.clear();
+  if (auto found = FindPeers(task, *read); !found) {
+    return answers_.Failed(request.id, found.error());
+  }
 
   task->start = std::make_unique<Task::Start>();
   Task::Start& start = *task->start;
@@ -61,6 +64,38 @@ void Tasks::Launch(Request request) {
   } else {
     SubmitStart(task);
   }
+}
+
+// Those whose namespaces a container is to share run. What such a one has of the host, the new one
+// has of the host, too.
+Result<> Tasks::FindPeers(Task* task, const LaunchRequest& request) {
+  uint64_t shared = 0;
+  for (uint32_t i = 0; i < kSharedKinds; ++i) {
+    task->peers[i] = request.shared[i];
+    if (task->peers[i] == 0) continue;
+    const Task* peer = Find(task->peers[i]);
+    if (peer == nullptr || peer->kind != Kind::kContainer || peer->state != State::kRunning) {
+      return Fail(Step::kShareNamespace, ESRCH, i);
+    }
+    const uint64_t flag = kSharedNamespaces[i].flag;
+    shared |= flag & ~peer->host_namespaces;
+  }
+  task->host_namespaces = launch::kJoinedNamespaces & ~(request.namespaces | shared);
+  task->own_pids = (request.namespaces & CLONE_NEWPID) != 0;
+  task->group_used = !task->own_pids;
+  return {};
+}
+
+// Their pidfds, as late as possible. False: one has ended meanwhile.
+bool Tasks::TakePeers(const Task& task, Message& message, size_t* missing) {
+  for (size_t i = 0; i < kSharedKinds; ++i) {
+    if (task.peers[i] == 0 || (task.host_namespaces & kSharedNamespaces[i].flag) != 0) continue;
+    const Task* peer = Find(task.peers[i]);
+    *missing = i;
+    if (peer == nullptr || peer->state != State::kRunning) return false;
+    message.peer(i).reset(fcntl(peer->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  }
+  return true;
 }
 
 void Tasks::Exec(Request request) {
@@ -176,6 +211,13 @@ void PutStdio(Task::Start& start, Message& message) {
 
 bool Tasks::PrepareContainer(Task* task, Message& message) {
   Task::Start& start = *task->start;
+  if (size_t missing = 0; !TakePeers(*task, message, &missing)) {
+    loop_.Soon([this, id = task->id, missing] {
+      const Failure failure = {Step::kShareNamespace, 0, ESRCH, static_cast<uint32_t>(missing)};
+      if (Task* late = Find(id)) FailStart(late, failure, {});
+    });
+    return false;
+  }
   message.kind = JobKind::kLaunch;
   PutStdio(start, message);
   message.more = std::move(start.sources);
@@ -215,7 +257,8 @@ bool Tasks::PrepareExec(Task* task, Message& message) {
   message.kind = JobKind::kExec;
   PutStdio(*task->start, message);
   message.fd(Role::kInit) = std::move(init);
-  message.fields.String(JobTag::kGroup, task->group);
+  message.fields.String(JobTag::kGroup, task->group)
+      .U64(JobTag::kNamespaces, launch::kJoinedNamespaces & ~container->host_namespaces);
   return true;
 }
 

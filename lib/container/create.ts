@@ -6,12 +6,14 @@ import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { partsOf } from '../runtime/runtime.js';
 import { ContainerRecords, type ContainerConfig } from '../store/index.js';
+import { findPeers } from './peers.js';
 import { planContainer } from './plan.js';
 import { planHost } from './machine.js';
 import { supervisedOf } from './registry.js';
 import { removeContainer } from './remove.js';
 import { parseContainer, type ContainerRequest } from './request.js';
 import { newContainerId } from './run.js';
+import { NO_PEERS, sharesWithContainers } from './shared-namespaces.js';
 import { startContainer } from './start.js';
 import { toStored } from './stored-state.js';
 import { Supervised } from './supervise.js';
@@ -29,7 +31,8 @@ export async function createContainer(options: unknown): Promise<Supervised> {
   throwIfAborted(request.signal);
 
   const id = newContainerId();
-  const plan = planContainer(request, image, planHost(parts), id);
+  const peers = sharesWithContainers(request) ? await findPeers(parts, request) : NO_PEERS;
+  const plan = planContainer(request, image, planHost(parts), id, peers);
   const planMs = elapsed();
   const core = new Supervised(
     parts,

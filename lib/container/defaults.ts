@@ -1,7 +1,7 @@
 // What every container gets unless told otherwise: Docker's values, as of its current profiles.
 // Frozen, and one object each: the encoder keeps the bytes of what it has seen before.
 import type { CapabilityName } from './capabilities.js';
-import type { OciCapabilities, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
+import type { OciCapabilities, OciLinux, OciMount, OciRlimit } from './oci-spec.js';
 
 export const OCI_VERSION = '1.2.0';
 
@@ -9,8 +9,14 @@ export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 export const UMASK = 0o022;
 
+const mountOf = (
+  destination: string,
+  type: string,
+  source: string,
+  ...options: string[]
+): OciMount => Object.freeze({ destination, type, source, options: Object.freeze(options) });
 const mount = (destination: string, type: string, ...options: string[]): OciMount =>
-  Object.freeze({ destination, type, source: type, options: Object.freeze(options) });
+  mountOf(destination, type, type, ...options);
 
 const PROC = mount('/proc', 'proc', 'nosuid', 'noexec', 'nodev');
 const DEV = mount('/dev', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k');
@@ -25,6 +31,18 @@ const SYS = mount('/sys', 'sysfs', ...KERNEL_OPTIONS, 'ro');
 const CGROUP = mount('/sys/fs/cgroup', 'cgroup', ...KERNEL_OPTIONS, 'ro');
 const SYS_WRITABLE = mount('/sys', 'sysfs', ...KERNEL_OPTIONS);
 const CGROUP_WRITABLE = mount('/sys/fs/cgroup', 'cgroup', ...KERNEL_OPTIONS);
+/** In the machine's network namespace an ordinary user cannot mount a sysfs: it is not theirs. */
+const HOST_SYS = mountOf('/sys', 'bind', '/sys', 'rbind', 'nosuid', 'noexec', 'nodev', 'rro');
+const HOST_SHM = mountOf('/dev/shm', 'bind', '/dev/shm', 'rbind', 'nosuid', 'noexec', 'nodev');
+const HOST_MQUEUE = mountOf(
+  '/dev/mqueue',
+  'bind',
+  '/dev/mqueue',
+  'rbind',
+  'nosuid',
+  'noexec',
+  'nodev',
+);
 /**
  * What the supervisor has prepared, made as these say: asked for without options. A mount of the user's in
  * the same place is made anew, as asked.
@@ -36,21 +54,28 @@ export interface MountChoice {
   readonly cgroups: boolean;
   /** /sys and what is below it can be written to. */
   readonly privileged: boolean;
+  /** What is shared with the machine. */
+  readonly hostNetwork: boolean;
+  readonly hostIpc: boolean;
+  /** The machine has its message queues mounted. */
+  readonly hostMqueue: boolean;
 }
 
 const chosen = new Map<string, readonly OciMount[]>();
 
-export function defaultMounts({ rootless, cgroups, privileged }: MountChoice): readonly OciMount[] {
-  const key = `${rootless} ${cgroups} ${privileged}`;
+export function defaultMounts(choice: MountChoice): readonly OciMount[] {
+  const { rootless, cgroups, privileged, hostNetwork, hostIpc } = choice;
+  const hostMqueue = hostIpc && rootless && choice.hostMqueue;
+  const key = `${rootless} ${cgroups} ${privileged} ${hostNetwork} ${hostIpc} ${hostMqueue}`;
   let mounts = chosen.get(key);
   if (mounts === undefined) {
     mounts = Object.freeze([
       PROC,
       DEV,
-      privileged ? SYS_WRITABLE : SYS,
+      rootless && hostNetwork ? HOST_SYS : privileged ? SYS_WRITABLE : SYS,
       rootless ? PTS_ONE_ID : PTS,
-      SHM,
-      MQUEUE,
+      hostIpc ? HOST_SHM : SHM,
+      ...(!hostIpc || !rootless ? [MQUEUE] : hostMqueue ? [HOST_MQUEUE] : []),
       ...(cgroups ? [privileged ? CGROUP_WRITABLE : CGROUP] : []),
     ]);
     chosen.set(key, mounts);
@@ -92,12 +117,11 @@ export const ROOTLESS_SYSCTLS: Readonly<Record<string, string>> = Object.freeze(
 });
 export const NO_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({});
 
-type Namespaces = readonly { readonly type: OciNamespace }[];
-const namespaces = (...types: OciNamespace[]): Namespaces =>
-  Object.freeze(types.map((type) => Object.freeze({ type })));
+const NAMESPACE_TYPES = ['mount', 'pid', 'ipc', 'uts', 'cgroup', 'network'] as const;
 
-export const NAMESPACES = namespaces('mount', 'pid', 'ipc', 'uts', 'cgroup', 'network');
-export const HOST_NETWORK_NAMESPACES = namespaces('mount', 'pid', 'ipc', 'uts', 'cgroup');
+export const NAMESPACES: OciLinux['namespaces'] = Object.freeze(
+  NAMESPACE_TYPES.map((type) => Object.freeze({ type })),
+);
 
 const NONE: readonly string[] = Object.freeze([]);
 const capabilitySets = new WeakMap<readonly CapabilityName[], OciCapabilities>();

@@ -4,10 +4,18 @@ import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask, type CapabilityName } from './capabilities.js';
 import { capabilitySet, PREPARED_MOUNTS, UMASK } from './defaults.js';
-import type { OciCapabilities, OciDevice, OciMount, OciNamespace, OciRlimit } from './oci-spec.js';
+import type {
+  OciCapabilities,
+  OciDevice,
+  OciMount,
+  OciNamespace,
+  OciRlimit,
+  OciSpec,
+} from './oci-spec.js';
 import type { Plan } from './plan.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
 import type { SeccompPlan, SeccompProfilePlan } from './seccomp-plan.js';
+import { SHARED, type SharedNamespace } from './shared-namespaces.js';
 import type { TerminalSize } from './terminal-request.js';
 
 /** What a launch adds to its plan. */
@@ -20,6 +28,8 @@ export interface LaunchExtras {
   readonly wantStarted: boolean;
   /** Another one with these layers will come soon. */
   readonly warmPool: boolean;
+  /** Ids of the Launches of those whose namespaces are shared. */
+  readonly peers?: Readonly<Partial<Record<SharedNamespace, number>>>;
 }
 
 export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
@@ -33,6 +43,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   if (extras.logPath !== undefined) encodeLog(fields, plan, extras.logPath);
 
   fields.append(kept(oci.linux.namespaces, encodeNamespaces));
+  if (extras.peers !== undefined) encodePeers(fields, extras.peers);
   if (oci.hostname !== undefined) fields.string(Tag.hostname, oci.hostname);
   if (oci.root.readonly) fields.u64(Tag.readOnlyRoot, 1);
   fields.append(kept(oci.mounts, encodeMounts));
@@ -149,12 +160,26 @@ const CLONE_FLAGS: Readonly<Record<OciNamespace, number>> = {
   network: 0x4000_0000,
 };
 
-function encodeNamespaces(
-  fields: FieldWriter,
-  namespaces: readonly { readonly type: OciNamespace }[],
-): void {
-  const flags = namespaces.reduce((sum, { type }) => sum + CLONE_FLAGS[type], 0);
-  fields.u64(Tag.namespaces, flags);
+function encodeNamespaces(fields: FieldWriter, namespaces: OciSpec['linux']['namespaces']): void {
+  const own = namespaces.filter(({ path }) => path === undefined);
+  fields.u64(
+    Tag.namespaces,
+    own.reduce((sum, { type }) => sum + CLONE_FLAGS[type], 0),
+  );
+}
+
+const SHARED_TAGS: Readonly<Record<SharedNamespace, Tag>> = {
+  network: Tag.sharedNet,
+  ipc: Tag.sharedIpc,
+  uts: Tag.sharedUts,
+  pid: Tag.sharedPid,
+};
+
+function encodePeers(fields: FieldWriter, peers: NonNullable<LaunchExtras['peers']>): void {
+  for (const kind of SHARED) {
+    const target = peers[kind];
+    if (target !== undefined) fields.u64(SHARED_TAGS[kind], target);
+  }
 }
 
 function encodeSysctl(fields: FieldWriter, sysctl: Readonly<Record<string, string>>): void {

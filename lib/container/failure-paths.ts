@@ -1,9 +1,10 @@
 import type { StepName } from '../native/steps.js';
 import type { Plan } from './plan.js';
+import { SHARED } from './shared-namespaces.js';
 
 /** The path that item `index` of a plan is about, for the error of a failed step. `cwd`: an exec's own. */
 export function pathOfItem(
-  { oci, files }: Plan,
+  { oci, files, peers }: Plan,
   step: StepName,
   index: number,
   cwd = oci.process.cwd,
@@ -24,6 +25,10 @@ export function pathOfItem(
       return oci.linux.readonlyPaths[index];
     case 'sysctl':
       return Object.keys(oci.linux.sysctl)[index];
+    case 'shareNamespace': {
+      const kind = SHARED[index];
+      return kind === undefined ? undefined : peers[kind]?.name;
+    }
     case 'workdir':
       return cwd;
     case 'rlimit':

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { allDevices, devicesAt } from '../host/devices.js';
 import { CgroupMode } from '../native/protocol.js';
@@ -24,6 +24,9 @@ export function planHost(parts: RuntimeParts): PlanHost {
       allDevices,
       arch: process.arch,
       release: release(),
+      get mqueue() {
+        return existsSync('/dev/mqueue');
+      },
       // Only a container in the host's network namespace looks at these, and they may change.
       get hosts() {
         return readText('/etc/hosts');

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
 import { checkArray, checkBag, checkName, invalid, kindOf, notYet } from '../errors/arguments.js';
+import { containerOf } from './sharing-request.js';
 
-export type NetworkAsked = 'none' | 'host';
+export type NetworkAsked = 'none' | 'host' | `container:${string}`;
 
 /** What /etc/resolv.conf says. */
 export interface Dns {
@@ -19,11 +20,9 @@ export function parseNetwork(value: unknown): NetworkAsked {
     throw notYet('networks: a list of networks');
   }
   if (value === 'bridge') throw notYet("networks: 'bridge'");
-  if (typeof value === 'string' && value.startsWith('container:')) {
-    throw notYet("networks: 'container:…'", 'version 0.2');
-  }
+  if (typeof value === 'string' && containerOf(value) !== undefined) return value as NetworkAsked;
   const shown = typeof value === 'string' ? JSON.stringify(value) : kindOf(value);
-  throw invalid('networks', `must be 'none' or 'host', not ${shown}`);
+  throw invalid('networks', `must be 'none', 'host' or 'container:<id or name>', not ${shown}`);
 }
 
 export function parseDns(value: unknown): Dns | undefined {

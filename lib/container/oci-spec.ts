@@ -61,7 +61,8 @@ export interface OciDevice {
 }
 
 export interface OciLinux {
-  readonly namespaces: readonly { readonly type: OciNamespace }[];
+  /** `path` is `container:<id>` for the one that this container has when it starts: only then is it a path. */
+  readonly namespaces: readonly { readonly type: OciNamespace; readonly path?: string }[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;

@@ -111,7 +111,7 @@ export interface ContainerOptions extends Call {
   init?: boolean;
   /**
    * Letters, digits and `-` in parts divided by dots, at most 63.
-   * @defaultValue the first 12 digits of its id; with `networks: 'host'` this machine's
+   * @defaultValue the first 12 digits of its id; with a network that is not its own that one's
    */
   hostname?: string;
   /** For `list` and `inspect`; they mean nothing to caisson. Those of the Runtime are added. */
@@ -119,8 +119,10 @@ export interface ContainerOptions extends Call {
   /** At most 1000, no target twice. One takes the place of what is mounted there by default (`/dev/shm`). */
   mounts?: Mount[];
   /**
-   * `'none'`: a network namespace of its own with nothing but loopback. `'host'`: this machine's, as root only.
-   * The others are not in this version.
+   * `'none'`: a network namespace of its own with nothing but loopback. `'host'`: this machine's.
+   * `'container:<id or name>'`: that of another container of this Runtime, which must run at each start; it stays
+   * when that one ends. Its host name and name resolution are then the other's, so `dns` and `extraHosts` cannot be
+   * said. The others are not in this version.
    * @defaultValue `'none'`
    */
   networks?:

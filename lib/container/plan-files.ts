@@ -10,6 +10,8 @@ export interface PlanFile {
 export interface FilesAsked {
   readonly hostname: string;
   readonly ownNetwork: boolean;
+  /** Those of the container whose network it has: how names are resolved belongs to that. */
+  readonly peer: readonly PlanFile[] | undefined;
   readonly dns: Dns | undefined;
   readonly extraHosts: Readonly<Record<string, string>>;
   /** The host's own, which a container in its network namespace shares. */
@@ -28,6 +30,11 @@ const MODE = 0o644;
 
 /** /etc/hostname, /etc/hosts and /etc/resolv.conf, as Docker gives them. */
 export function planFiles(asked: FilesAsked): readonly PlanFile[] {
+  const { peer } = asked;
+  if (peer !== undefined) {
+    const [, ...resolving] = peer;
+    return [{ path: '/etc/hostname', content: `${asked.hostname}\n`, mode: MODE }, ...resolving];
+  }
   return [
     { path: '/etc/hostname', content: `${asked.hostname}\n`, mode: MODE },
     { path: '/etc/hosts', content: hosts(asked), mode: MODE },

@@ -1,13 +1,11 @@
-import { checkAbsolutePath, invalid, notYet, quote } from '../errors/arguments.js';
+import { checkAbsolutePath, invalid, quote } from '../errors/arguments.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
 import { grantCapabilities, type CapabilityHost } from './capabilities.js';
 import {
   capabilitySet,
   DEFAULT_PATH,
   defaultRlimits,
-  HOST_NETWORK_NAMESPACES,
   MASKED_PATHS,
-  NAMESPACES,
   NETWORK_SYSCTLS,
   NO_SYSCTLS,
   OCI_VERSION,
@@ -20,10 +18,12 @@ import type { OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
 import { planDevices, type DeviceHost } from './plan-devices.js';
 import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
+import { checkSharings, isHosts, planHostname, planNamespaces } from './plan-namespaces.js';
 import { checkArgumentSize, parseUser } from './process-request.js';
 import type { ContainerRequest } from './request.js';
 import { planSeccomp, type SeccompHost, type SeccompPlan } from './seccomp-plan.js';
 import type { SecurityRequest } from './security-request.js';
+import { NO_PEERS, sharingsOf, type Peers, type Sharings } from './shared-namespaces.js';
 import { scopeOf } from './sysctl-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
@@ -31,6 +31,8 @@ export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost {
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
   readonly hostname: string;
+  /** Whether its POSIX message queues are mounted. */
+  readonly mqueue: boolean;
   readonly hosts: string;
   readonly resolvConf: string;
   /** Soft limit of the stack, which bounds argv and env; Infinity for none. */
@@ -42,6 +44,10 @@ export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost {
 /** Everything a start needs, as plain data: an OCI config and the few things it cannot say. */
 export interface Plan {
   readonly oci: OciSpec;
+  /** What `hostname` gives inside; `oci` has it only where it is the container's own to set. */
+  readonly hostname: string;
+  /** The containers whose namespaces are shared. */
+  readonly peers: Peers;
   /** Folders of the store, lowest first. */
   readonly layers: readonly string[];
   readonly files: readonly PlanFile[];
@@ -64,14 +70,13 @@ export function planContainer(
   image: ResolvedImage,
   host: PlanHost,
   id: string,
+  peers: Peers = NO_PEERS,
 ): Plan {
   const { process, security } = request;
-  const ownNetwork = request.network === 'none';
-  if (!ownNetwork && host.rootless) {
-    // Its supervisor has left the machine's network namespace: what it would share is not that.
-    throw notYet("networks: 'host' as an ordinary user");
-  }
-  const hostname = request.hostname ?? (ownNetwork ? id.slice(0, 12) : host.hostname);
+  const sharings = sharingsOf(request);
+  checkSharings(request, sharings);
+  const ownNetwork = sharings.network === 'private';
+  const hostname = planHostname(request, sharings, peers, host.hostname) ?? id.slice(0, 12);
   const args = planArgs(request, image);
   const env = planEnv(hostname, image.config.Env ?? [], process.env);
   checkArgumentSize(args, env, stackOf(security, host));
@@ -80,11 +85,12 @@ export function planContainer(
   const { privileged } = security;
   const capabilities = grantCapabilities(security, host);
   const devices = planDevices(security.devices, privileged, host);
+  const hostIpc = isHosts('ipc', sharings, peers);
   const user = process.user ?? imageUser(image);
   return {
     oci: {
       ociVersion: OCI_VERSION,
-      hostname,
+      ...(sharings.uts === 'private' ? { hostname } : {}),
       root: { path: 'rootfs', readonly: security.readOnlyRootfs },
       process: {
         terminal: false,
@@ -97,23 +103,33 @@ export function planContainer(
         noNewPrivileges: security.noNewPrivileges,
       },
       mounts: planMounts(
-        { rootless, cgroups, privileged },
+        {
+          rootless,
+          cgroups,
+          privileged,
+          hostNetwork: isHosts('network', sharings, peers),
+          hostIpc,
+          hostMqueue: hostIpc && host.mqueue,
+        },
         image.mounts,
         request.mounts,
         devices.mounts,
       ),
       linux: {
-        namespaces: ownNetwork ? NAMESPACES : HOST_NETWORK_NAMESPACES,
+        namespaces: planNamespaces(sharings, peers),
         maskedPaths: security.maskedPaths ?? MASKED_PATHS,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
-        sysctl: planSysctls(security, ownNetwork, rootless),
+        sysctl: planSysctls(security, sharings, rootless),
         devices: devices.nodes,
       },
     },
+    hostname,
+    peers,
     layers: image.layers,
     files: planFiles({
       hostname,
       ownNetwork,
+      peer: peers.network?.files,
       dns: request.dns,
       extraHosts: request.extraHosts,
       host,
@@ -184,20 +200,18 @@ function ociUser(user: string): OciProcess['user'] {
 
 function planSysctls(
   { sysctls }: SecurityRequest,
-  ownNetwork: boolean,
+  sharings: Sharings,
   rootless: boolean,
 ): OciSpec['linux']['sysctl'] {
+  const ownNetwork = sharings.network === 'private';
   const ours = ownNetwork ? (rootless ? ROOTLESS_SYSCTLS : NETWORK_SYSCTLS) : NO_SYSCTLS;
   const names = Object.keys(sysctls);
   if (names.length === 0) return ours;
-  if (!ownNetwork) {
-    const shared = names.find((name) => scopeOf(name) === 'network');
-    if (shared !== undefined) {
-      throw invalid(
-        `security.sysctls[${quote(shared)}]`,
-        "is the machine's, whose network the container shares",
-      );
-    }
+  for (const name of names) {
+    const scope = scopeOf(name);
+    if (scope === undefined || sharings[scope] === 'private') continue;
+    const whose = sharings[scope] === 'host' ? "the machine's" : "another container's";
+    throw invalid(`security.sysctls[${quote(name)}]`, `is ${whose}: the ${scope} is shared`);
   }
   const dotted = new Set(names.map((name) => name.replaceAll('/', '.')));
   const kept = Object.entries(ours).filter(([name]) => !dotted.has(name));

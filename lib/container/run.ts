@@ -8,9 +8,11 @@ import { collectOutput, type ExecResult } from './collect.js';
 import { encodeLaunch } from './encode.js';
 import { pathOfItem } from './failure-paths.js';
 import type { Encoding } from './options.js';
+import { findPeers, targetsOf } from './peers.js';
 import { planContainer } from './plan.js';
 import { planHost } from './machine.js';
 import { parseRun } from './request.js';
+import { NO_PEERS, sharesWithContainers } from './shared-namespaces.js';
 import { searchPath } from './supervise.js';
 
 /**
@@ -28,12 +30,16 @@ export async function runContainer(
   const resolved = await resolveImage(parts, request.image, request.signal);
   throwIfAborted(request.signal);
 
-  const plan = planContainer(request, resolved, planHost(parts), newContainerId());
+  const shares = sharesWithContainers(request);
+  const peers = shares ? await findPeers(parts, request) : NO_PEERS;
+  const plan = planContainer(request, resolved, planHost(parts), newContainerId(), peers);
+  const targets = shares ? { peers: targetsOf(parts, plan) } : {};
   const ended = useImage(parts, resolved);
   try {
     return await collectOutput(parts, {
       type: Type.launch,
-      encode: (stdio) => encodeLaunch(plan, { stdio, wantStarted: false, warmPool: true }),
+      encode: (stdio) =>
+        encodeLaunch(plan, { stdio, wantStarted: false, warmPool: true, ...targets }),
       collect,
       signal: request.signal,
       context: {

@@ -31,10 +31,23 @@ export interface SecurityOptions {
   readOnlyRootfs?: boolean;
   /** Not in this version. @defaultValue `'host'` */
   userns?: 'host' | 'auto' | { uidMap: IdMap[]; gidMap: IdMap[] };
-  /** Not in this version. @defaultValue `'private'` */
+  /**
+   * Whose processes it sees and may signal: its own, or those of another container of this Runtime, by id or name,
+   * which must run at each start and whose end is the end of both. `'host'` is not in this version.
+   * @defaultValue `'private'`
+   */
   pid?: 'private' | 'host' | `container:${string}`;
-  /** Not in this version. @defaultValue `'private'` */
+  /**
+   * Whose System V objects, message queues and /dev/shm it has: its own, this machine's, or another container's.
+   * @defaultValue `'private'`
+   */
   ipc?: 'private' | 'host' | `container:${string}`;
+  /**
+   * Whose host name it has: its own, this machine's, or another container's. With the latter two `hostname` cannot
+   * be said.
+   * @defaultValue `'private'`
+   */
+  uts?: 'private' | 'host' | `container:${string}`;
   /**
    * Device nodes of this machine, as `docker run --device` takes them: `'/dev/fuse'`, `'/dev/a:/dev/b:rw'`, or an
    * object. As an ordinary user, those that this user may open.

@@ -18,6 +18,7 @@ import { parseSeccomp, type SeccompAsked, type SeccompWord } from './seccomp-req
 import type { SecurityOptions } from './security-options.js';
 import { presetOf, PRESETS, type Preset, type PresetName } from './security-presets.js';
 import { parseSysctls, type Sysctls } from './sysctl-request.js';
+import { parseSharing, type Sharing } from './sharing-request.js';
 
 export interface UlimitAsked {
   readonly name: RlimitName;
@@ -36,6 +37,9 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly groupAdd: readonly string[];
   readonly sysctls: Sysctls;
   readonly devices: readonly DeviceAsked[];
+  readonly pid: Sharing;
+  readonly ipc: Sharing;
+  readonly uts: Sharing;
 }
 
 const NOTHING = Object.freeze({
@@ -46,6 +50,9 @@ const NOTHING = Object.freeze({
   groupAdd: Object.freeze([]),
   sysctls: Object.freeze({}),
   devices: Object.freeze([]),
+  pid: 'private',
+  ipc: 'private',
+  uts: 'private',
 });
 const plain = (name: PresetName): SecurityRequest =>
   Object.freeze({ ...presetOf(name), ...NOTHING });
@@ -65,6 +72,7 @@ const KEY_TABLE: Record<keyof SecurityOptions, true> = {
   userns: true,
   pid: true,
   ipc: true,
+  uts: true,
   devices: true,
   sysctls: true,
   ulimits: true,
@@ -100,6 +108,9 @@ export function parseSecurity(value: unknown): SecurityRequest {
     groupAdd: list(bag, 'groupAdd', parseUserOrGroup) ?? [],
     sysctls: bag['sysctls'] === undefined ? NOTHING.sysctls : parseSysctls(bag['sysctls']),
     devices: bag['devices'] === undefined ? [] : parseDevices(bag['devices']),
+    pid: parseSharing(bag['pid'], 'security.pid'),
+    ipc: parseSharing(bag['ipc'], 'security.ipc'),
+    uts: parseSharing(bag['uts'], 'security.uts'),
   };
 }
 
@@ -107,8 +118,6 @@ export function parseSecurity(value: unknown): SecurityRequest {
 function refuseLater(bag: Bag): void {
   const only: Readonly<Record<string, unknown>> = {
     userns: 'host',
-    pid: 'private',
-    ipc: 'private',
   };
   for (const [key, answer] of Object.entries(only)) {
     const asked = bag[key];

@@ -5,6 +5,7 @@ import type { RawExit } from '../runtime/raw-exit.js';
 import { ContainerRecords } from '../store/index.js';
 import { encodeLaunch } from './encode.js';
 import { exitInfo, type ExitInfo } from './exit-info.js';
+import { targetsOf } from './peers.js';
 import { removeBehind } from './remove.js';
 import type { Run } from './run-record.js';
 import { assertCan, type ContainerState } from './state.js';
@@ -40,6 +41,7 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
   const { parts, plan } = core;
   const { supervisor } = parts;
   const before = core.state;
+  const peers = targetsOf(parts, plan);
   const { stdin, fds, kinds } = openStdio(core);
   const folder = ContainerRecords.folderOf(core.id);
   const body = encodeLaunch(plan, {
@@ -48,6 +50,7 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
     stdio: kinds,
     wantStarted: true,
     warmPool: false,
+    peers,
   });
 
   return new Promise<void>((resolve, reject) => {

@@ -85,6 +85,10 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
     const details = { container: context.container ?? '', action: context.action, state: 'exited' };
     return new CaissonError('ERR_CONTAINER_NOT_RUNNING', details, { cause });
   }
+  if (failed.step === 'shareNamespace' && name === 'ESRCH') {
+    const details = { container: path ?? '', action: 'share a namespace of', state: 'exited' };
+    return new CaissonError('ERR_CONTAINER_NOT_RUNNING', details, { cause });
+  }
   if (failed.step === 'parse' && failed.index === Tag.arg && name === 'ENAMETOOLONG') {
     // No file can have that name.
     const searched = command.includes('/') ? '' : (context.searched ?? '');

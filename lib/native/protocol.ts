@@ -133,6 +133,10 @@ export const Tag = {
   maxRssBytes: 157,
   oomKills: 158,
   pid: 159,
+  sharedNet: 200,
+  sharedIpc: 201,
+  sharedUts: 202,
+  sharedPid: 203,
 } as const;
 export type Tag = (typeof Tag)[keyof typeof Tag];
 

@@ -74,6 +74,7 @@ export const STEPS = [
   { name: 'importTarget', syscall: 'openat' },
   { name: 'importCopy', syscall: 'copy_file_range' },
   { name: 'importAttributes', syscall: 'fchownat' },
+  { name: 'shareNamespace', syscall: 'setns' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

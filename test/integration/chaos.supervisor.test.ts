@@ -64,6 +64,13 @@ async function killedOnce(lane: Lane, random: () => number): Promise<void> {
     );
     for (;;) await box.exec(['sh', '-c', 'setsid sleep 1000 & echo x'], { timeoutMs: 5 });
   };
+  const sharing = async (): Promise<void> => {
+    const argv = ['sh', '-c', 'setsid sleep 1000 & exec sleep 1000'];
+    const one = await Container.start({ image, runtime, env, argv });
+    const security = { pid: `container:${one.id}`, ipc: `container:${one.id}` } as const;
+    const networks = `container:${one.id}` as const;
+    for (;;) await run(argv, { security, networks, timeoutMs: 5 });
+  };
   const calls = [
     run(['sleep', '1000']),
     run(['sh', '-c', 'setsid sleep 1000 & echo done'], { timeoutMs: 20 }),
@@ -71,6 +78,7 @@ async function killedOnce(lane: Lane, random: () => number): Promise<void> {
     run(['cat'], { input: Buffer.from('done\n') }),
     live('box'),
     live('other'),
+    sharing(),
     Container.create({ image, runtime, env, name: 'made', argv: ['true'] }),
   ].map((call) => call.catch((error: unknown) => error));
 

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/fields.h"
 #include "launch/check.h"
+#include "plan/shared_namespaces.h"
 
 namespace caisson::test {
 namespace {
@@ -115,6 +116,17 @@ void RefusesPathsThatLeave() {
 void ChecksRanges() {
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS), Einval(Tag::kNamespaces));
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS | CLONE_NEWPID), "ok");
+  for (const SharedNamespace& shared : kSharedNamespaces) {
+    const auto with = [&shared](uint64_t id, uint64_t own) {
+      auto body = Least();
+      body.U64(Tag::kNamespaces, own).U64(shared.tag, id);
+      return Launch(body);
+    };
+    CHECK_EQ(with(7, (CLONE_NEWNS | CLONE_NEWPID) & ~shared.flag), "ok");
+    CHECK_EQ(with(7, CLONE_NEWNS | CLONE_NEWPID | shared.flag), Einval(Tag::kNamespaces));
+    CHECK_EQ(with(0, CLONE_NEWNS | CLONE_NEWPID), Einval(shared.tag));
+    CHECK_EQ(with(uint64_t{1} << 32, CLONE_NEWNS | CLONE_NEWPID), Einval(shared.tag));
+  }
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER),
            Einval(Tag::kNamespaces));
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS | CLONE_NEWPID | 1), Einval(Tag::kNamespaces));

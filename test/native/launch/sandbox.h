@@ -310,7 +310,8 @@ inline Outcome Sandbox::Join(const FieldWriter& body, int init_pidfd, const laun
   UniqueFd out_write(out[1]);
   UniqueFd err_write(err[1]);
   const int stdio[3] = {-1, out[1], err[1]};
-  auto started = launch::Join(host, **plan, init_pidfd, cgroup, stdio, launch::Parent::kCaller);
+  auto started = launch::Join(host, **plan, init_pidfd, launch::kJoinedNamespaces, cgroup, stdio,
+                              launch::Parent::kCaller);
   out_write.reset();
   err_write.reset();
   return Finish(std::move(started), out[0], err[0], while_running);

@@ -23,6 +23,7 @@ const plan = planContainer(
     allDevices: () => [],
     cgroups: true,
     hostname: 'm',
+    mqueue: true,
     hosts: '',
     resolvConf: '',
     stackBytes: Infinity,

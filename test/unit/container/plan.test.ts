@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { capabilitiesOf } from '../../../lib/container/capabilities.js';
 import { planContainer, planEnv, type Plan, type PlanHost } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
+import type { Peers } from '../../../lib/container/shared-namespaces.js';
 import type { ImageConfig } from '../../../lib/image/config.js';
 import type { ImageMount } from '../../../lib/image/resolved-image.js';
 
@@ -12,6 +13,7 @@ const HOST: PlanHost = {
   allDevices: () => [],
   cgroups: true,
   hostname: 'machine',
+  mqueue: true,
   hosts: '10.0.0.1\tmachine',
   resolvConf: 'nameserver 10.0.0.2\n',
   stackBytes: 8 * 2 ** 20,
@@ -26,9 +28,10 @@ interface Given {
   readonly config?: ImageConfig;
   readonly mounts?: readonly ImageMount[];
   readonly host?: Partial<PlanHost>;
+  readonly peers?: Peers;
 }
 
-function plan({ options = {}, config = {}, mounts = [], host = {} }: Given = {}): Plan {
+function plan({ options = {}, config = {}, mounts = [], host = {}, peers = {} }: Given = {}): Plan {
   const request = parseContainer({ image: 'x', argv: ['true'], ...options });
   const image = {
     id: 'sha256:0',
@@ -36,7 +39,7 @@ function plan({ options = {}, config = {}, mounts = [], host = {} }: Given = {})
     config,
     mounts,
   } as const;
-  return planContainer(request, image, { ...HOST, ...host }, ID);
+  return planContainer(request, image, { ...HOST, ...host }, ID, peers);
 }
 
 const targets = (given: Given): string[] =>
@@ -219,10 +222,15 @@ describe('rootless', () => {
     expect(oci.linux.sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
   });
 
-  test("the machine's network is out of reach", () => {
-    expect(() => plan({ host, options: { networks: 'host' } })).toThrow(
-      expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
-    );
+  test("what cannot be mounted anew in the machine's namespaces is bound", () => {
+    const options = { networks: 'host', security: { ipc: 'host' } };
+    const sources = (more: object): string[] =>
+      plan({ options, host: { ...host, ...more } })
+        .oci.mounts.filter(({ type }) => type === 'bind')
+        .map(({ source }) => source);
+    expect(sources({})).toEqual(['/sys', '/dev/shm', '/dev/mqueue']);
+    expect(sources({ mqueue: false })).toEqual(['/sys', '/dev/shm']);
+    expect(sources({ rootless: false })).toEqual(['/dev/shm']);
   });
 });
 
@@ -247,6 +255,42 @@ describe('network', () => {
     expect(oci.linux.sysctl).toEqual({});
     expect(files[1]?.content).toBe('10.0.0.1\tmachine\n10.1.1.1\tdb\n');
     expect(files[2]?.content).toBe('nameserver 10.0.0.2\n');
+  });
+
+  test("another container's: its names; and what was its own stays so", () => {
+    const one = plan({ options: { hostname: 'one', extraHosts: { db: '10.1.1.1' } } });
+    const peer = { id: '1', name: 'one', hostname: one.hostname, files: one.files, ofHost: false };
+    const options = { networks: 'container:one', security: { uts: 'container:one' } };
+    const { files, oci, hostname } = plan({ options, peers: { network: peer, uts: peer } });
+    expect(hostname).toBe('one');
+    expect(oci).not.toHaveProperty('hostname');
+    expect(oci.process.env).toContain('HOSTNAME=one');
+    expect(oci.linux.sysctl).toEqual({});
+    expect(files).toEqual(one.files);
+    expect(oci.linux.namespaces).toEqual([
+      { type: 'mount' },
+      { type: 'pid' },
+      { type: 'ipc' },
+      { type: 'uts', path: 'container:1' },
+      { type: 'cgroup' },
+      { type: 'network', path: 'container:1' },
+    ]);
+    const ofHost = plan({ options, peers: { network: { ...peer, ofHost: true }, uts: peer } });
+    expect(ofHost.oci.linux.namespaces.map(({ type }) => type)).not.toContain('network');
+  });
+
+  test.each<[object, string]>([
+    [{ networks: 'container:x', dns: { servers: ['1.1.1.1'] } }, 'dns'],
+    [{ networks: 'container:x', extraHosts: { a: '1.1.1.1' } }, 'extraHosts'],
+    [{ security: { uts: 'host' }, hostname: 'a' }, 'hostname'],
+    [{ security: { uts: 'container:x' }, hostname: 'a' }, 'hostname'],
+  ])('%j', (options, option) => {
+    expect(() => plan({ options })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_INVALID_ARGUMENT',
+        details: expect.objectContaining({ option }),
+      }),
+    );
   });
 
   test('dns says what resolv.conf says', () => {
