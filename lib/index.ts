@@ -47,8 +47,6 @@ export type {
   Forward,
   FsChange,
   HealthCheck,
-  IoLimit,
-  Limits,
   LogEntry,
   PublishedPort,
   PublishSpec,
@@ -58,15 +56,21 @@ export type {
   UpdateOptions,
   UpdatePlan,
 } from './container/later-options.js';
+export type { IoLimit, Limits } from './container/limits.js';
 export type {
+  OciBlockIo,
   OciCapabilities,
   OciDevice,
+  OciDeviceNumber,
+  OciDeviceRule,
   OciLinux,
   OciMount,
   OciNamespace,
   OciProcess,
+  OciResources,
   OciRlimit,
   OciSpec,
+  OciThrottle,
 } from './container/oci-spec.js';
 export type {
   BindMount,

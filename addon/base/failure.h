@@ -89,7 +89,9 @@ namespace caisson {
   X(ImportTarget, "openat")                        \
   X(ImportCopy, "copy_file_range")                 \
   X(ImportAttributes, "fchownat")                  \
-  X(ShareNamespace, "setns")
+  X(ShareNamespace, "setns")                       \
+  X(CgroupDevices, "bpf")                          \
+  X(OutOfMemory, "memory.max")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

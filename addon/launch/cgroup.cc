@@ -8,7 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "launch/cgroup_files.h"
 #include "launch/cgroup_kill.h"
+#include "launch/device_control.h"
 #include "launch/launch.h"
 
 namespace caisson::launch {
@@ -26,11 +28,6 @@ int64_t Now() noexcept {
 void Pause(int64_t milliseconds) noexcept {
   const timespec time = {.tv_sec = 0, .tv_nsec = milliseconds * 1'000'000};
   (void)nanosleep(&time, nullptr);
-}
-
-// Gone, or on its way: the kernel says ENODEV for files of a removed group.
-bool IsGone(int error) noexcept {
-  return error == ENOENT || error == ENODEV;
 }
 
 // mkdir for a path below `base`, whose first parts may be there.
@@ -133,36 +130,85 @@ Result<> RemoveFrom(const Hierarchy& hierarchy, const std::string& name, uint32_
   }
 }
 
-}  // namespace
+// The hierarchy in which groups are killed, and in which an exec has one of its own: v2, where
+// there is one, else the freezer. -1: there is none at all.
+int KillingHierarchy(const Host& host) {
+  int found = -1;
+  for (size_t i = 0; i < host.hierarchies.size(); ++i) {
+    const Hierarchy& hierarchy = host.hierarchies[i];
+    if (!hierarchy.always) continue;
+    if (hierarchy.v2) return static_cast<int>(i);
+    if (found < 0 || hierarchy.name == "freezer") found = static_cast<int>(i);
+  }
+  return found;
+}
 
-Result<Cgroup> MakeCgroup(const Host& host, const std::string& name) {
+bool IsIn(const Hierarchy& hierarchy, uint64_t controls) {
+  return hierarchy.always || (hierarchy.controls & controls) != 0;
+}
+
+// The group in each hierarchy that it is in, as `take` gives it. Half a group is none: what was
+// made goes again.
+template <typename Take>
+Result<Cgroup> EachFolder(const Host& host, const std::string& name, uint64_t controls, Take take) {
   Cgroup cgroup;
   cgroup.name = name;
   for (size_t i = 0; i < host.hierarchies.size(); ++i) {
-    auto folder = MakeGroup(host.hierarchies[i].folder.get(), name, static_cast<uint32_t>(i));
-    if (!folder) {
-      // Half a group is none: what was made goes again.
-      const Failure failure = folder.error();
-      for (size_t made = 0; made < i; ++made) {
-        (void)RemoveTree(host.hierarchies[made].folder.get(), name.c_str(), 0);
-      }
-      return std::unexpected(failure);
-    }
-    cgroup.folders.push_back(std::move(*folder));
+    UniqueFd& folder = cgroup.folders.emplace_back();
+    if (!IsIn(host.hierarchies[i], controls)) continue;
+    Result<UniqueFd> taken = take(i);
+    if (!taken) return std::unexpected(taken.error());
+    folder = std::move(*taken);
   }
   return cgroup;
 }
 
-Result<> KillCgroup(const Host& host, const std::string& name) {
-  // Everybody is in every hierarchy: the first that can kill is enough, and v2 comes first.
-  int error = 0;
+Result<UniqueFd> OpenFolder(const Hierarchy& hierarchy, const std::string& name, size_t index) {
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  UniqueFd folder(openat(hierarchy.folder.get(), name.c_str(), kFlags));
+  if (!folder) return FailErrno(Step::kCgroupCreate, static_cast<uint32_t>(index));
+  return folder;
+}
+
+}  // namespace
+
+Result<Cgroup> MakeCgroup(const Host& host, const std::string& name, uint64_t controls,
+                          List<DeviceRule> rules) {
+  auto cgroup = EachFolder(host, name, controls, [&](size_t i) {
+    return MakeGroup(host.hierarchies[i].folder.get(), name, static_cast<uint32_t>(i));
+  });
+  const Result<> ruled =
+      cgroup ? ControlDevices(host, rules, *cgroup) : Result<>(std::unexpected(cgroup.error()));
+  if (ruled) return cgroup;
   for (const Hierarchy& hierarchy : host.hierarchies) {
-    error = KillGroup(hierarchy, name);
-    if (error != 0) continue;
-    AwaitEmpty(hierarchy, name);
-    return {};
+    if (IsIn(hierarchy, controls)) (void)RemoveTree(hierarchy.folder.get(), name.c_str(), 0);
   }
-  if (error != 0) return Fail(Step::kCgroupRemove, error);
+  return std::unexpected(ruled.error());
+}
+
+Result<Cgroup> OpenCgroup(const Host& host, const std::string& name, uint64_t controls) {
+  return EachFolder(host, name, controls,
+                    [&](size_t i) { return OpenFolder(host.hierarchies[i], name, i); });
+}
+
+Result<Cgroup> MakeExecCgroup(const Host& host, const std::string& parent, const std::string& name,
+                              uint64_t controls) {
+  const int own = KillingHierarchy(host);
+  return EachFolder(host, name, controls, [&](size_t i) {
+    const Hierarchy& hierarchy = host.hierarchies[i];
+    if (static_cast<int>(i) != own) return OpenFolder(hierarchy, parent, i);
+    return MakeGroup(hierarchy.folder.get(), name, static_cast<uint32_t>(i));
+  });
+}
+
+Result<> KillCgroup(const Host& host, const std::string& name) {
+  const int killing = KillingHierarchy(host);
+  if (killing < 0) return {};
+  const Hierarchy& hierarchy = host.hierarchies[static_cast<size_t>(killing)];
+  if (const int error = KillGroup(hierarchy, name); error != 0) {
+    return Fail(Step::kCgroupRemove, error);
+  }
+  AwaitEmpty(hierarchy, name);
   return {};
 }
 

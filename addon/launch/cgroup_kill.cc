@@ -13,6 +13,7 @@
 
 #include <vector>
 
+#include "launch/cgroup_files.h"
 #include "sys/process.h"
 
 namespace caisson::launch {
@@ -21,34 +22,10 @@ namespace {
 constexpr int kMaxDepth = 32;
 constexpr int kMaxRounds = 64;
 
-bool IsGone(int error) noexcept {
-  return error == ENOENT || error == ENODEV;
-}
-
-// 0 or errno.
-int WriteFile(int folder, const char* name, const char* text) noexcept {
-  const UniqueFd fd(openat(folder, name, O_WRONLY | O_CLOEXEC));
-  if (!fd) return errno;
-  const size_t bytes = strlen(text);
-  return write(fd.get(), text, bytes) == static_cast<ssize_t>(bytes) ? 0 : errno;
-}
-
-std::string ReadFile(int folder, const char* name) {
-  std::string text;
-  const UniqueFd fd(openat(folder, name, O_RDONLY | O_CLOEXEC));
-  if (!fd) return text;
-  char buffer[4096];
-  for (;;) {
-    const ssize_t got = read(fd.get(), buffer, sizeof buffer);
-    if (got <= 0) return text;
-    text.append(buffer, static_cast<size_t>(got));
-  }
-}
-
 // Pids as this process sees them; 0 stands for one in a pid namespace beside ours.
 std::vector<pid_t> ReadPids(int folder) {
   std::vector<pid_t> pids;
-  const std::string text = ReadFile(folder, "cgroup.procs");
+  const std::string text = ReadGroupFile(folder, "cgroup.procs");
   for (const char* at = text.c_str(); *at != '\0';) {
     char* end = nullptr;
     const long pid = strtol(at, &end, 10);
@@ -79,7 +56,7 @@ void KillMembers(int folder) {
 template <typename Visit>
 bool EachGroup(int folder, int depth, Visit visit) {
   visit(folder);
-  bool populated = !ReadFile(folder, "cgroup.procs").empty();
+  bool populated = !ReadGroupFile(folder, "cgroup.procs").empty();
   if (depth > kMaxDepth) return populated;
   const int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* entries = fd < 0 ? nullptr : fdopendir(fd);
@@ -107,13 +84,13 @@ void Pause() noexcept {
 int KillByFreezer(int folder) {
   for (int round = 0; round < kMaxRounds; ++round) {
     bool frozen = false;
-    (void)WriteFile(folder, "freezer.state", "FROZEN");
+    (void)WriteGroupFile(folder, "freezer.state", "FROZEN");
     for (int look = 0; look < 10 && !frozen; ++look) {
-      frozen = ReadFile(folder, "freezer.state").starts_with("FROZEN");
+      frozen = ReadGroupFile(folder, "freezer.state").starts_with("FROZEN");
       if (!frozen) Pause();
     }
     (void)EachGroup(folder, 0, KillMembers);
-    (void)WriteFile(folder, "freezer.state", "THAWED");
+    (void)WriteGroupFile(folder, "freezer.state", "THAWED");
     if (frozen) return 0;
   }
   return EBUSY;
@@ -127,14 +104,14 @@ int KillGroup(const Hierarchy& hierarchy, const std::string& name) {
   if (!folder) return IsGone(errno) ? 0 : errno;
   // linux 5.14: forks and migrations included. Else, and where the group is threaded (EOPNOTSUPP):
   if (hierarchy.v2) {
-    const int error = WriteFile(folder.get(), "cgroup.kill", "1");
+    const int error = WriteGroupFile(folder.get(), "cgroup.kill", "1");
     if (error == 0 || error == ENODEV) return 0;
-    if (WriteFile(folder.get(), "cgroup.freeze", "1") == 0) {
+    if (WriteGroupFile(folder.get(), "cgroup.freeze", "1") == 0) {
       // A frozen task of v2 dies at once when killed.
       (void)EachGroup(folder.get(), 0, KillMembers);
-      (void)WriteFile(folder.get(), "cgroup.freeze", "0");
+      (void)WriteGroupFile(folder.get(), "cgroup.freeze", "0");
     }
-  } else if (faccessat(folder.get(), "freezer.state", F_OK, 0) == 0) {
+  } else if (HasGroupFile(folder.get(), "freezer.state")) {
     return KillByFreezer(folder.get());
   }
   // Without a way to hold them still: again until nobody is born any more.

@@ -92,6 +92,7 @@ Result<CgroupEntry> OpenCgroupEntry(const Host& host, const Cgroup& cgroup) {
   CgroupEntry entry;
   for (size_t i = 0; i < cgroup.folders.size() && i < host.hierarchies.size(); ++i) {
     const int folder = cgroup.folders[i].get();
+    if (folder < 0) continue;
     if (host.hierarchies[i].v2 && entry.v2_folder < 0) {
       entry.v2_folder = folder;
       continue;

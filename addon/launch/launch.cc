@@ -148,10 +148,12 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   context.cover = host.cover.c_str();
   std::vector<const char*> names;
   context.cgroup2 = host.hierarchies.empty();
-  for (const Hierarchy& hierarchy : host.hierarchies) {
+  for (size_t i = 0; i < host.hierarchies.size(); ++i) {
+    const Hierarchy& hierarchy = host.hierarchies[i];
     if (hierarchy.v2) {
       context.cgroup2 = true;
-    } else if (!hierarchy.name.empty()) {
+    } else if (i < cgroup.folders.size() && cgroup.folders[i] && !hierarchy.name.empty()) {
+      // Where it has no group of its own it would see that of its supervisor.
       names.push_back(hierarchy.name.c_str());
     }
   }

@@ -19,17 +19,25 @@
 // outlives the call.
 namespace caisson::launch {
 
-// A group of a container or of an exec: one folder per hierarchy, opened.
-// v2: one; hybrid and v1: the cgroup2 folder first where it exists, then each v1 hierarchy in use.
+// A group of a container or of an exec.
 struct Cgroup {
   std::string name;               // path below the runtime's own cgroup: "c12", "c12/e3", …
-  std::vector<UniqueFd> folders;  // O_PATH folders, same order as CgroupTree::hierarchies
+  std::vector<UniqueFd> folders;  // O_PATH, in the order of Host::hierarchies; invalid: not in it
 };
 
 struct Hierarchy {
   UniqueFd folder;  // the runtime's own cgroup in this hierarchy
   bool v2 = false;
-  std::string name;  // v1: what names it as a mount option ("pids", "freezer", "name=systemd")
+  std::string name;       // v1: what names it as a mount option ("pids", "freezer", "name=systemd")
+  uint64_t controls = 0;  // protocol::Control of what can be limited here
+  bool always = true;     // every container is in it; else only one that is limited here
+};
+
+// How it is decided which devices a container may open and make.
+enum class DeviceControl : uint8_t {
+  kNone,     // not at all: rootless, where the kernel does, or refused by the machine
+  kList,     // the list of the v1 hierarchy `devices`
+  kProgram,  // a program on the v2 group
 };
 
 // What a hand knows for its whole life.
@@ -37,6 +45,8 @@ struct Host {
   UniqueFd store;  // the store's folder, attached in the caller's mount namespace
   UniqueFd proc;   // a procfs of the supervisor's pid namespace
   std::vector<Hierarchy> hierarchies;  // empty: no cgroups may be made (rootless, not delegated)
+  DeviceControl device_control = DeviceControl::kNone;
+  UniqueFd device_program;  // kProgram: the default rules, loaded
   bool rootless = false;
 
   // Where in the caller's mount namespace (which every child starts with a copy of) things are:
@@ -94,7 +104,22 @@ struct Started {
 // A mount namespace whose only mount is the detached `rootfs`, which is consumed. Who enters it can
 // attach what was made before, and clone from detached trees: no use where CloneDetached fails.
 [[nodiscard]] Result<UniqueFd> MakeMountNamespace(const Host& host, int rootfs);
-[[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name);
+// With what every container has and the hierarchies that `controls` need; device rules included,
+// `rules` being empty for the default ones. A group that is there is taken.
+[[nodiscard]] Result<Cgroup> MakeCgroup(const Host& host, const std::string& name,
+                                        uint64_t controls, List<DeviceRule> rules);
+// One that was made before.
+[[nodiscard]] Result<Cgroup> OpenCgroup(const Host& host, const std::string& name,
+                                        uint64_t controls);
+// For an exec in the container whose group `parent` was made with `controls`: a group of its own
+// where it can be killed, the container's everywhere else.
+[[nodiscard]] Result<Cgroup> MakeExecCgroup(const Host& host, const std::string& parent,
+                                            const std::string& name, uint64_t controls);
+// Writes what is asked into a fresh group. Failure{kCgroupLimit, errno, the tag of the limit}.
+[[nodiscard]] Result<> LimitCgroup(const Host& host, const LimitsPlan& limits,
+                                   const Cgroup& cgroup);
+// How often somebody in the group or below was killed for want of memory; 0 where nobody counts.
+[[nodiscard]] uint64_t OomKills(const Host& host, const std::string& name);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.
 [[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);
 // When it returns those who were in it are dead, unless the kernel itself holds one up.

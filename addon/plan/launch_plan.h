@@ -6,20 +6,14 @@
 #include <sys/types.h>
 
 #include "base/failure.h"
+#include "plan/limits_plan.h"
+#include "plan/list.h"
 #include "plan/protocol.h"
 
 // The launch plan: what a request says, as flat structs in one arena. Made by ParseLaunch /
 // ParseExec (plan/parse.h), completed by launch/ with descriptors, then only read: by the child
 // too, so there is nothing here but numbers and pointers into the arena.
 namespace caisson {
-
-template <typename T>
-struct List {
-  const T* items = nullptr;
-  uint32_t count = 0;
-  const T* begin() const noexcept { return items; }
-  const T* end() const noexcept { return items + count; }
-};
 
 struct MountItem {
   protocol::MountKind kind = protocol::MountKind::kBind;
@@ -111,6 +105,8 @@ struct LaunchPlan {
   List<SysctlItem> sysctls;
   List<DeviceItem> devices;
   LogPlan log;
+  LimitsPlan limits;
+  List<DeviceRule> device_rules;  // empty: the default ones
   bool read_only_root = false;
   bool want_started = false;
   bool warm_pool = false;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "plan/parse_limits.h"
 #include "plan/parse_process.h"
 #include "plan/shared_namespaces.h"
 
@@ -258,6 +259,7 @@ struct LaunchLists {
   ListBuilder<const char*> read_only_paths;
   ListBuilder<SysctlItem> sysctls;
   ListBuilder<DeviceItem> devices;
+  ListBuilder<DeviceRule> device_rules;
 
   Result<> Reserve(const TagCounts& counts, Arena& arena) noexcept {
     const auto reserve = [&](auto& list, Tag tag, uint32_t most) noexcept -> Result<> {
@@ -273,6 +275,7 @@ struct LaunchLists {
     if (ok) ok = reserve(read_only_paths, Tag::kReadOnlyPath, kMaxMounts);
     if (ok) ok = reserve(sysctls, Tag::kSysctl, kMaxMounts);
     if (ok) ok = reserve(devices, Tag::kDevice, kMaxMounts);
+    if (ok) ok = reserve(device_rules, Tag::kDeviceRule, kMaxDeviceRules);
     return ok;
   }
 };
@@ -309,6 +312,9 @@ Result<bool> TakeListed(const Field& field, LaunchLists& lists, Arena& arena) no
     case Tag::kDevice:
       taken = Add(ParseDevice(field, arena), lists.devices, field);
       break;
+    case Tag::kDeviceRule:
+      taken = Add(plan::ParseDeviceRule(field), lists.device_rules, field);
+      break;
     default:
       return false;
   }
@@ -334,6 +340,8 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena) noexcept
       return Store(ReadNumber(field, 0, kMaxTimeoutMs), &plan.timeout_ms);
     case Tag::kLogFile:
       return Store(ParseLog(field, arena), &plan.log);
+    case Tag::kLimits:
+      return Store(plan::ParseLimits(field, arena), &plan.limits);
     case Tag::kNamespaces:
       if (const auto stored = Store(ReadNumber(field, 0, kAllNamespaces), &plan.namespaces);
           !stored) {
@@ -405,6 +413,7 @@ Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
   launch->read_only_paths = lists.read_only_paths.list();
   launch->sysctls = lists.sysctls.list();
   launch->devices = lists.devices.list();
+  launch->device_rules = lists.device_rules.list();
   if (const auto checked = CheckNamespaces(*launch); !checked) {
     return std::unexpected(checked.error());
   }

@@ -23,6 +23,7 @@ constexpr size_t ParseArenaBytes(size_t body_bytes) noexcept {
 
 constexpr uint32_t kMaxLayers = 500;
 constexpr uint32_t kMaxMounts = 4096;
+constexpr uint32_t kMaxDeviceRules = 256;
 constexpr uint32_t kMaxStrings = 1 << 20;
 
 }  // namespace caisson

@@ -96,6 +96,7 @@ enum class Tag : uint16_t {
   kSupervisorPid = 21,  // u64: host pid of the supervisor, for tests and diagnosis
   kBootstrapPid = 22,   // u64
   kHandPid = 23,        // u64, repeated
+  kControls = 160,      // u64: bits of Control
 
   // Launch: where things are
   kFolderContainer = 30,  // string: store-relative folder whose upper/ and work/ to use. Absent: a
@@ -122,6 +123,9 @@ enum class Tag : uint16_t {
   kStdout = 49,        // u64: StdioKind
   kStderr = 50,        // u64: StdioKind
   kWarmPool = 51,      // u64 1: the next one with these layers will come soon (run does this)
+  kLimits = 161,       // group: what its cgroup may use (kMemoryLimit …)
+  kDeviceRule = 182,   // group, repeated, in order: which devices may be opened or made, in place
+                       // of the default rules (kRuleAllow …)
 
   // Mount
   kMountKind = 60,         // u64: MountKind
@@ -190,6 +194,35 @@ enum class Tag : uint16_t {
   kSeccompValue = 141,          // u64
   kSeccompValueTwo = 142,       // u64
 
+  // Limits: each absent unless asked for
+  kMemoryLimit = 162,        // u64: bytes
+  kMemorySwap = 163,         // u64: bytes, memory and swap together; ~0: unlimited
+  kMemoryReservation = 164,  // u64: bytes
+  kCpuShares = 165,          // u64: of v1; with it always kCpuWeight
+  kCpuWeight = 166,          // u64: the same for v2
+  kCpuQuota = 167,           // u64: microseconds in each kCpuPeriod, which comes with it
+  kCpuPeriod = 168,          // u64: microseconds
+  kCpusetCpus = 169,         // string: "0-3,5"
+  kCpusetMems = 170,         // string
+  kPidsLimit = 171,          // u64; ~0: unlimited
+  kIoDevice = 172,           // group, repeated: kIoMajor, kIoMinor and what is limited
+  kIoMajor = 173,
+  kIoMinor = 174,
+  kIoWeight = 175,         // u64: 1 to 1000
+  kIoReadBytes = 176,      // u64: a second
+  kIoWriteBytes = 177,     // u64: a second
+  kIoReadRequests = 178,   // u64: a second
+  kIoWriteRequests = 179,  // u64: a second
+  kHugepage = 180,         // group, repeated: kKey (the size, "2MB"), kHugepageBytes
+  kHugepageBytes = 181,    // u64
+
+  // Device rule
+  kRuleAllow = 183,   // u64: 0 or 1
+  kRuleKind = 184,    // u64: 'c', 'b', or 'a' for both
+  kRuleMajor = 185,   // u64; ~0: any
+  kRuleMinor = 186,   // u64; ~0: any
+  kRuleAccess = 187,  // u64: bits of DeviceAccess
+
   // Exited
   kExitCode = 150,    // u64: present when it exited
   kExitSignal = 151,  // u64: present when a signal ended it
@@ -244,6 +277,22 @@ enum class Reason : uint64_t {
   kOom = 4,
   kLost = 5,
 };
+
+// What the cgroups of a runtime can do. A limit on anything else is refused when it is planned.
+enum class Control : uint64_t {
+  kMemory = 1,
+  kSwap = 2,
+  kCpu = 4,
+  kCpuset = 8,
+  kPids = 16,
+  kIo = 32,        // throttles
+  kIoWeight = 64,  // weights of devices
+  kHugepages = 128,
+  kFreeze = 256,
+  kDevices = 512,
+};
+
+enum class DeviceAccess : uint64_t { kMake = 1, kRead = 2, kWrite = 4 };
 
 enum class CgroupMode : uint64_t { kNone = 0, kV1 = 1, kHybrid = 2, kV2 = 3 };
 

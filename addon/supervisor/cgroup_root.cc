@@ -2,13 +2,17 @@
 #include "supervisor/cgroup_root.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/vfs.h>
 #include <time.h>
 
+#include <algorithm>
 #include <string_view>
 
+#include "launch/device_control.h"
+#include "supervisor/cgroup_tree.h"
 #include "supervisor/kernel.h"
 
 namespace caisson {
@@ -16,6 +20,7 @@ namespace caisson {
 namespace {
 
 using protocol::CgroupMode;
+using protocol::Control;
 
 constexpr char kMountPoint[] = "/sys/fs/cgroup";
 
@@ -25,29 +30,19 @@ long FileSystem(const std::string& path) {
   return static_cast<long>(info.f_type);
 }
 
-std::string ReadText(const std::string& path) {
-  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return {};
-  std::string text;
-  char buffer[2048];
-  for (;;) {
-    const ssize_t n = RetryEintr([&] { return read(file.get(), buffer, sizeof buffer); });
-    if (n <= 0) return text;
-    text.append(buffer, static_cast<size_t>(n));
-  }
-}
-
-// The path of our own group in the hierarchy whose line in /proc/self/cgroup has this controller
-// ("" for cgroup2).
-std::string OwnGroup(const char* controller) {
-  const std::string text = ReadText("/proc/self/cgroup");
-  const std::string wanted = std::string(":") + controller + ":";
+// The path of our own group in the hierarchy whose line in /proc/self/cgroup, "5:cpu,cpuacct:/a",
+// has this controller ("" for cgroup2).
+std::string OwnGroup(std::string_view controller) {
+  const std::string text = ReadGroupText("/proc/self/cgroup");
   for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\n', at);
-    const std::string line = text.substr(at, end - at);
-    const size_t found = line.find(wanted);
-    if (found != std::string::npos) return line.substr(found + wanted.size());
-    if (end == std::string::npos) break;
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (second != std::string_view::npos &&
+        HasWord(line.substr(first + 1, second - first - 1), controller, ',')) {
+      return std::string(line.substr(second + 1));
+    }
     at = end + 1;
   }
   return {};
@@ -58,27 +53,6 @@ bool IsDelegated(const std::string& folder) {
   return access(folder.c_str(), W_OK) == 0 && access((folder + "/cgroup.procs").c_str(), W_OK) == 0;
 }
 
-// Groups are made one component at a time; those that were there belong to others too.
-int MakePath(const std::string& base, const std::string& relative) {
-  std::string path = base;
-  for (size_t at = 0; at < relative.size();) {
-    const size_t start = relative.find_first_not_of('/', at);
-    if (start == std::string::npos) break;
-    const size_t end = relative.find('/', start);
-    path += '/' + relative.substr(start, end - start);
-    if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return errno;
-    if (end == std::string::npos) break;
-    at = end;
-  }
-  return 0;
-}
-
-struct Candidate {
-  std::string mount;
-  const char* controller;
-  bool v2;
-};
-
 void SleepMs(long ms) {
   const timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
   (void)nanosleep(&pause, nullptr);
@@ -88,7 +62,7 @@ void SleepMs(long ms) {
 void KillMembers(const std::string& path) {
   UniqueFd kill_file(open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
   if (kill_file && write(kill_file.get(), "1", 1) == 1) return;
-  const std::string members = ReadText(path + "/cgroup.procs");
+  const std::string members = ReadGroupText(path + "/cgroup.procs");
   for (size_t at = 0; at < members.size();) {
     const pid_t pid = atoi(members.c_str() + at);
     // 0: a process of a pid namespace that is not ours to see.
@@ -120,44 +94,91 @@ int RemoveOnce(const std::string& path, int depth) {
   return first_error != 0 ? first_error : errno;
 }
 
+// A hierarchy that may be used, by where it is mounted.
+struct Candidate {
+  std::string mount;
+  std::string controller;  // "" for cgroup2
+  bool always = true;
+};
+
+// Undone last in first out: the freezer goes first, since what is frozen there dies nowhere.
+std::vector<Candidate> FindCandidates(bool* pure_v2) {
+  const std::string base = kMountPoint;
+  *pure_v2 = FileSystem(base) == CGROUP2_SUPER_MAGIC;
+  if (*pure_v2) return {{base, "", true}};
+  std::vector<Candidate> found;
+  if (FileSystem(base + "/unified") == CGROUP2_SUPER_MAGIC) {
+    found.push_back({base + "/unified", "", true});
+  }
+  for (const char* controller : {"memory", "cpu", "cpuset", "blkio", "hugetlb"}) {
+    found.push_back({base + '/' + controller, controller, false});
+  }
+  for (const char* controller : {"devices", "pids", "freezer"}) {
+    found.push_back({base + '/' + controller, controller, true});
+  }
+  std::erase_if(found, [](const Candidate& candidate) {
+    return !candidate.controller.empty() && FileSystem(candidate.mount) != CGROUP_SUPER_MAGIC;
+  });
+  return found;
+}
+
+// What names the hierarchy as a mount option: controllers that are mounted together ("cpu,cpuacct")
+// have a link by each name.
+std::string MountName(const Candidate& candidate) {
+  char target[PATH_MAX];
+  if (candidate.controller.empty()) return {};
+  if (realpath(candidate.mount.c_str(), target) == nullptr) return candidate.controller;
+  return std::string(target).substr(std::string(target).rfind('/') + 1);
+}
+
+// Two controllers of one hierarchy are one.
+launch::Hierarchy* FindSame(std::vector<launch::Hierarchy>& hierarchies, int folder) {
+  struct stat wanted = {};
+  if (fstat(folder, &wanted) != 0) return nullptr;
+  for (launch::Hierarchy& hierarchy : hierarchies) {
+    struct stat info = {};
+    if (fstat(hierarchy.folder.get(), &info) == 0 && info.st_dev == wanted.st_dev) {
+      return &hierarchy;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal) {
   CgroupRoots roots;
-  std::vector<Candidate> candidates;
-  const std::string base = kMountPoint;
-  if (FileSystem(base) == CGROUP2_SUPER_MAGIC) {
-    candidates.push_back({base, "", true});
-  } else {
-    if (FileSystem(base + "/unified") == CGROUP2_SUPER_MAGIC) {
-      candidates.push_back({base + "/unified", "", true});
-    }
-    for (const char* controller : {"pids", "freezer"}) {
-      const std::string mount = base + '/' + controller;
-      if (FileSystem(mount) == CGROUP_SUPER_MAGIC) candidates.push_back({mount, controller, false});
-    }
-  }
-
-  const bool pure_v2 = candidates.size() == 1 && candidates.front().mount == base;
+  bool pure_v2 = false;
   bool has_v2 = false;
   bool has_v1 = false;
-  for (const Candidate& candidate : candidates) {
+  const bool rootless = options.privilege == Privilege::kRootless;
+  for (const Candidate& candidate : FindCandidates(&pure_v2)) {
+    const bool v2 = candidate.controller.empty();
+    // Where a program can decide about devices, nobody needs to be put in one more group.
+    if (candidate.controller == "devices" && (rootless || roots.device_program)) continue;
     std::string parent = candidate.mount;
-    if (options.privilege == Privilege::kRootless) {
-      parent += OwnGroup(candidate.controller);
-      while (parent.size() > 1 && parent.back() == '/') parent.pop_back();
+    if (rootless) {
+      parent = AboveLeaf(parent + OwnGroup(candidate.controller), v2);
       if (!IsDelegated(parent)) continue;
     }
-    if (MakePath(parent, options.cgroup_parent) != 0) continue;
     const std::string path = parent + options.cgroup_parent + '/' + options.id;
+    if (MakeGroupPath(parent, options.cgroup_parent, v2) != 0) continue;
     if (auto record = journal.Append("cgroup", path); !record) {
       return std::unexpected(record.error());
     }
-    if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) continue;
+    if (MakeGroupPath(parent + options.cgroup_parent, '/' + options.id, v2) != 0) continue;
     UniqueFd folder(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder) continue;
-    (candidate.v2 ? has_v2 : has_v1) = true;
-    roots.hierarchies.push_back({std::move(folder), candidate.v2, candidate.controller});
+    (v2 ? has_v2 : has_v1) = true;
+    if (v2 && !rootless) roots.device_program = launch::TryDeviceProgram(folder.get());
+    const uint64_t controls = v2 ? ControlsOfV2(path) : ControlsOfV1(path, candidate.controller);
+    if (launch::Hierarchy* same = FindSame(roots.hierarchies, folder.get())) {
+      same->controls |= controls;
+      same->always = same->always || candidate.always;
+      continue;
+    }
+    roots.hierarchies.push_back(
+        {std::move(folder), v2, MountName(candidate), controls, candidate.always});
   }
   if (has_v2 && pure_v2) {
     roots.mode = CgroupMode::kV2;
@@ -165,6 +186,13 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal) {
     roots.mode = CgroupMode::kHybrid;
   } else if (has_v1) {
     roots.mode = CgroupMode::kV1;
+  }
+  for (const launch::Hierarchy& hierarchy : roots.hierarchies) roots.controls |= hierarchy.controls;
+  if (roots.device_program) {
+    roots.device_control = launch::DeviceControl::kProgram;
+    roots.controls |= Bit(Control::kDevices);
+  } else if ((roots.controls & Bit(Control::kDevices)) != 0) {
+    roots.device_control = launch::DeviceControl::kList;
   }
   return roots;
 }

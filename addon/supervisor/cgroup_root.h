@@ -12,9 +12,12 @@
 namespace caisson {
 
 // The runtime's own cgroup in each hierarchy that is used: cgroup2 first where it exists (alone, or
-// as `unified` beside v1), then the v1 hierarchies pids and freezer.
+// as `unified` beside v1), then those of v1.
 struct CgroupRoots {
   protocol::CgroupMode mode = protocol::CgroupMode::kNone;
+  uint64_t controls = 0;  // protocol::Control
+  launch::DeviceControl device_control = launch::DeviceControl::kNone;
+  UniqueFd device_program;
   std::vector<launch::Hierarchy> hierarchies;
 };
 

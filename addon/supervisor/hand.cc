@@ -43,7 +43,8 @@ void Work(const HandContext& context, Message& job, Message* reply) {
     case JobKind::kSlot:
       return MakeSlot(host, job, reply);
     case JobKind::kGroup: {
-      auto group = launch::MakeCgroup(host, job.First(JobTag::kGroup));
+      auto group =
+          launch::MakeCgroup(host, job.First(JobTag::kGroup), job.Number(JobTag::kControls), {});
       if (!group) reply->failure = group.error();
       return;
     }

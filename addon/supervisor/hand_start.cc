@@ -18,25 +18,29 @@ size_t ArenaBytes(size_t body_bytes) {
   return 64 * 1024 + body_bytes * 8;
 }
 
-Result<launch::Cgroup> OpenGroup(const launch::Host& host, const std::string& name) {
-  launch::Cgroup group;
-  group.name = name;
-  for (const launch::Hierarchy& hierarchy : host.hierarchies) {
-    UniqueFd folder(openat(hierarchy.folder.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!folder) return FailErrno(Step::kCgroupCreate);
-    group.folders.push_back(std::move(folder));
+// The group of a container, with its limits.
+Result<launch::Cgroup> GroupOf(const launch::Host& host, const Message& job,
+                               const LaunchPlan& plan) {
+  const std::string name = job.First(JobTag::kGroup);
+  if (name.empty()) return launch::Cgroup{};
+  const uint64_t controls = job.Number(JobTag::kControls);
+  Result<launch::Cgroup> group = launch::Cgroup{};
+  const bool ready = static_cast<Fate>(job.Number(JobTag::kGroupFate)) == Fate::kRecycle;
+  if (ready) group = launch::OpenCgroup(host, name, controls);
+  // Somebody who tidies up cgroups from outside may have taken it: then it is made anew.
+  if (!ready || !group) group = launch::MakeCgroup(host, name, controls, plan.device_rules);
+  if (!group) return group;
+  if (auto limited = launch::LimitCgroup(host, plan.limits, *group); !limited) {
+    return std::unexpected(limited.error());
   }
   return group;
 }
 
-Result<launch::Cgroup> GroupFor(const launch::Host& host, const Message& job) {
+Result<launch::Cgroup> ExecGroupOf(const launch::Host& host, const Message& job) {
   const std::string name = job.First(JobTag::kGroup);
   if (name.empty()) return launch::Cgroup{};
-  if (static_cast<Fate>(job.Number(JobTag::kGroupFate)) == Fate::kRecycle) {
-    // Somebody who tidies up cgroups from outside may have taken it: then it is made anew.
-    if (auto group = OpenGroup(host, name)) return group;
-  }
-  return launch::MakeCgroup(host, name);
+  return launch::MakeExecCgroup(host, job.First(JobTag::kParentGroup), name,
+                                job.Number(JobTag::kControls));
 }
 
 void Started(Result<launch::Started> started, Message* reply) {
@@ -88,7 +92,7 @@ void StartContainer(const launch::Host& host, Message& job, Message* reply) {
     }
     reply->fd(Role::kLog) = std::move(*log);
   }
-  auto group = GroupFor(host, job);
+  auto group = GroupOf(host, job, **plan);
   if (!group) {
     reply->failure = group.error();
     return;
@@ -108,7 +112,7 @@ void StartExec(const launch::Host& host, Message& job, Message* reply) {
     reply->failure = plan.error();
     return;
   }
-  auto group = GroupFor(host, job);
+  auto group = ExecGroupOf(host, job);
   if (!group) {
     reply->failure = group.error();
     return;

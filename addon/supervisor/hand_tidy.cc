@@ -20,6 +20,7 @@ namespace {
 // A group may serve again when nothing runs in it and nothing was made in it.
 bool IsEmptyGroup(const launch::Host& host, const std::string& name) {
   for (const launch::Hierarchy& hierarchy : host.hierarchies) {
+    if (!hierarchy.always) continue;
     struct stat info = {};
     if (fstatat(hierarchy.folder.get(), name.c_str(), &info, 0) != 0) return false;
     if (info.st_nlink != 2) return false;  // "." and its name: no groups below
@@ -27,6 +28,9 @@ bool IsEmptyGroup(const launch::Host& host, const std::string& name) {
         openat(hierarchy.folder.get(), (name + "/cgroup.procs").c_str(), O_RDONLY | O_CLOEXEC));
     char byte = 0;
     if (!members || read(members.get(), &byte, 1) != 0) return false;
+    // What was counted there is not to be told of the next one.
+    const bool counts = (hierarchy.controls & Bit(protocol::Control::kMemory)) != 0;
+    if (counts && launch::OomKills(host, name) != 0) return false;
   }
   return true;
 }

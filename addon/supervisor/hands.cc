@@ -50,6 +50,7 @@ Result<> Hands::Fork(Hand* hand) {
       keep.insert(keep.end(), {context_.run_parent_fd, context_.run_folder_fd});
     } else {
       keep.insert(keep.end(), {context_.host.store.get(), context_.host.proc.get()});
+      if (context_.host.device_program) keep.push_back(context_.host.device_program.get());
       for (const auto& hierarchy : context_.host.hierarchies)
         keep.push_back(hierarchy.folder.get());
     }

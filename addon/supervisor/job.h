@@ -49,7 +49,9 @@ enum class JobTag : uint16_t {
   kCount,
   kGroupFate,
   kFolderFate,
-  kNamespaces,  // kExec: CLONE_NEW* to enter
+  kNamespaces,   // kExec: CLONE_NEW* to enter
+  kControls,     // what the container's group was made for
+  kParentGroup,  // of an exec: its container's group
 };
 
 enum class Fate : uint64_t {

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "plan/parse.h"
+#include "plan/parse_limits.h"
 #include "supervisor/options.h"
 
 namespace caisson {
@@ -165,6 +166,12 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         break;
       case Tag::kCapBounding:
         request.bounding = walk.Number(~uint64_t{0});
+        break;
+      case Tag::kLimits:
+        request.controls = plan::ControlsOf(walk.payload());
+        break;
+      case Tag::kDeviceRule:
+        request.own_device_rules = true;
         break;
       case Tag::kWarmPool:
         request.warm = walk.Number(1) != 0;

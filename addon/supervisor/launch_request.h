@@ -20,10 +20,12 @@ struct LaunchRequest {
   uint64_t namespaces = 0;
   uint32_t shared[kSharedKinds] = {};  // ids of running Launches; 0: none
   uint64_t bounding = 0;               // capabilities
+  uint64_t controls = 0;               // protocol::Control that its limits need
   std::string log_path;                // "": no log
   uint64_t log_max_bytes = 0;
   uint32_t log_files = 1;
   uint32_t sources = 0;  // host paths to open first
+  bool own_device_rules = false;
   bool want_started = false;
   bool terminal = false;
   bool warm = false;

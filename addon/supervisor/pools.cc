@@ -40,10 +40,13 @@ Pools::Slot Pools::TakeSlot(const std::vector<std::string>& layers) {
   return {FreshFolder(), {}, {}, 0};
 }
 
+std::string Pools::FreshGroup() {
+  return with_groups_ ? "slot-" + std::to_string(next_group_++) : std::string();
+}
+
 std::string Pools::TakeGroup(bool* ready) {
   *ready = false;
-  if (!with_groups_) return {};
-  if (groups_.empty()) return "slot-" + std::to_string(next_group_++);
+  if (groups_.empty()) return FreshGroup();
   *ready = true;
   std::string group = std::move(groups_.back());
   groups_.pop_back();

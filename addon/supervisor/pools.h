@@ -31,6 +31,8 @@ class Pools {
   [[nodiscard]] Slot TakeSlot(const std::vector<std::string>& layers);
   // `ready`: the group exists.
   [[nodiscard]] std::string TakeGroup(bool* ready);
+  // The name of one that nobody has had.
+  [[nodiscard]] std::string FreshGroup();
   // A container on a slot has ended: it is likely to come back in a moment.
   void ExpectSlot(uint32_t list);
   // After the end: a folder, with its overlay where it has one, when the container left nothing in

@@ -51,7 +51,7 @@ class Supervisor {
         hands_(loop_, context_,
                [this](pid_t pid) { return tasks_.Claims(pid) || imports_.Claims(pid); }),
         pools_(loop_, hands_, scratch_, !runtime_.cgroups.hierarchies.empty()),
-        tasks_(loop_, hands_, pools_, channel_, context_.host.proc,
+        tasks_(loop_, hands_, pools_, channel_, context_.host,
                !runtime_.cgroups.hierarchies.empty()),
         folders_(hands_, pools_, channel_, &runtime_.journal),
         imports_(loop_, hands_, channel_, scratch_),
@@ -108,6 +108,8 @@ Result<> Supervisor::Start(std::string* detail) {
   context_.run_parent_fd = runtime_.run.parent.get();
   context_.run_folder_fd = runtime_.run.folder.get();
   context_.host.hierarchies = std::move(runtime_.cgroups.hierarchies);
+  context_.host.device_control = runtime_.cgroups.device_control;
+  context_.host.device_program = std::move(runtime_.cgroups.device_program);
   if (auto started = hands_.StartOuter(); !started) return started;
   hands_.set_host_namespace(host_namespace_.get());
 
@@ -123,6 +125,7 @@ FieldWriter Supervisor::Welcome() const {
   FieldWriter body;
   body.U64(Tag::kVersion, protocol::kVersion)
       .U64(Tag::kCgroupMode, static_cast<uint64_t>(runtime_.cgroups.mode))
+      .U64(Tag::kControls, runtime_.cgroups.controls)
       .U64(Tag::kSupervisorPid, static_cast<uint64_t>(runtime_.supervisor_pid))
       .U64(Tag::kBootstrapPid, static_cast<uint64_t>(runtime_.bootstrap_pid));
   for (const uint64_t pid : hand_pids_) body.U64(Tag::kHandPid, pid);

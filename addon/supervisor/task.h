@@ -34,6 +34,7 @@ struct Task {
   bool wants_terminal = false;
   bool kill_wanted = false;  // before its pid was known
   bool group_used = false;   // its group may hold groups, or anything: not to be recycled
+  bool fresh_group = false;  // it has limits or device rules that no other container has
   bool own_group = false;    // one of the supervisor's: recycled
   bool group_ready = false;
   bool own_folder = false;  // a scratch slot
@@ -52,7 +53,9 @@ struct Task {
   uint64_t timeout_ms = 0;
   uint64_t cloned_ns = 0;
   uint64_t started_ns = 0;
-  uint64_t oom_kills = 0;
+  uint64_t oom_kills = 0;  // of its container's group, since it began
+  uint64_t oom_before = 0;
+  uint64_t controls = 0;  // protocol::Control that its group was made for
 
   UniqueFd pidfd;
   UniqueFd report;
@@ -96,5 +99,9 @@ struct Task {
     return kind == Kind::kExec ? container : peers[static_cast<size_t>(Shared::kPid)];
   }
 };
+
+[[nodiscard]] inline bool LimitsMemory(const Task& task) {
+  return (task.controls & static_cast<uint64_t>(protocol::Control::kMemory)) != 0;
+}
 
 }  // namespace caisson

@@ -18,13 +18,13 @@ namespace caisson {
 // from there to their last answer.
 class Tasks {
  public:
-  Tasks(Loop& loop, Jobs& jobs, Pools& pools, Answers& answers, const UniqueFd& proc,
+  Tasks(Loop& loop, Jobs& jobs, Pools& pools, Answers& answers, const launch::Host& host,
         bool with_groups)
       : loop_(loop),
         jobs_(jobs),
         pools_(pools),
         answers_(answers),
-        proc_(proc),
+        host_(host),
         with_groups_(with_groups) {}
 
   void Launch(Request request);
@@ -62,6 +62,7 @@ class Tasks {
   // ending
   void FailStart(Task* task, const Failure& failure, std::string detail);
   void OnPidfd(Task* task);
+  void CountOomKills(Task* task);
   void OnTimeout(uint32_t id);
   void SendKill(Task* task);
   void KillGroup(Task* task);
@@ -90,7 +91,7 @@ class Tasks {
   Jobs& jobs_;
   Pools& pools_;
   Answers& answers_;
-  const UniqueFd& proc_;  // a procfs of our pid namespace
+  const launch::Host& host_;
   bool with_groups_;
   bool ending_ = false;
   std::function<void()> gone_;

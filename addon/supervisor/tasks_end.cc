@@ -109,6 +109,19 @@ void Tasks::KillAll(std::function<void()> gone) {
   }
 }
 
+// With the status, since the group goes soon. Where no limit is ours somebody else's may have been
+// reached; then the process was killed.
+void Tasks::CountOomKills(Task* task) {
+  const bool killed = task->status.si_code == CLD_KILLED && task->status.si_status == SIGKILL;
+  const bool asked = task->asked != Reason::kExited || task->kill_wanted;
+  const bool may_be = killed && !asked && task->kind == Kind::kContainer;
+  if (!LimitsMemory(*task) && !may_be) return;
+  const Task* container = task->kind == Kind::kContainer ? task : Find(task->container);
+  if (container == nullptr || container->group.empty()) return;
+  const uint64_t now = launch::OomKills(host_, container->group);
+  task->oom_kills = now > task->oom_before ? now - task->oom_before : 0;
+}
+
 // The process is dead.
 void Tasks::OnPidfd(Task* task) {
   const bool starting = task->state == State::kStarting;
@@ -123,7 +136,7 @@ void Tasks::OnPidfd(Task* task) {
     // kernel, while it is still a zombie.
     executed = peek.si_code == CLD_EXITED || task->is_subreaper()
                    ? Executed::kYes
-                   : HasExecuted(task->pid, proc_.get());
+                   : HasExecuted(task->pid, host_.proc.get());
   }
   if (kernel::WaitPidfd(task->pidfd.get(), &task->status, WEXITED | WNOHANG, &task->usage) != 0) {
     // Somebody else has reaped it: its end is true, its status lost.
@@ -138,6 +151,7 @@ void Tasks::OnPidfd(Task* task) {
     const bool ours = over->asked == Reason::kKilled || over->asked == Reason::kTimeout;
     if (ours) task->asked = Reason::kKilled;
   }
+  CountOomKills(task);
   loop_.Forget(&task->pidfd_token);
   loop_.Forget(&task->report_token);
   loop_.Cancel(&task->timeout);
@@ -150,6 +164,11 @@ void Tasks::OnPidfd(Task* task) {
     if (!task->failed && !task->kill_wanted) {
       task->failed = true;
       task->failure = {Step::kReport, 0, ECHILD, 0};
+    }
+    // The kernel kills for want of memory, or refuses what it was asked for.
+    const bool refused = task->failure.error == ENOMEM && LimitsMemory(*task);
+    if (task->failed && (task->oom_kills != 0 || refused)) {
+      task->failure = {Step::kOutOfMemory, 0, ENOMEM, 0};
     }
   }
   task->state = State::kEnding;
@@ -267,11 +286,11 @@ void Tasks::SendExited(const Task& task) {
       body.U64(Tag::kExitCode, static_cast<uint64_t>(task.status.si_status));
     }
     // Asked to end but quicker than that, it has ended by itself.
-    const bool ours = (by_signal && task.status.si_status == SIGKILL) || subreaper;
-    if (task.oom_kills != 0 && by_signal) {
-      reason = Reason::kOom;
-    } else if (ours && task.asked != Reason::kExited) {
+    const bool killed = by_signal && task.status.si_status == SIGKILL;
+    if ((killed || subreaper) && task.asked != Reason::kExited) {
       reason = task.asked;
+    } else if (killed && task.oom_kills != 0) {
+      reason = Reason::kOom;
     }
   }
   const auto micros = [](const timeval& time) {

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 
+#include "supervisor/children.h"
 #include "supervisor/debug.h"
 #include "supervisor/kernel.h"
 #include "supervisor/packet.h"
@@ -35,6 +36,9 @@ void Tasks::Launch(Request request) {
   task->folder = std::move(read->folder);
   task->own_group = task->group.empty();
   task->own_folder = task->folder.empty();
+  task->controls = read->controls;
+  // Another one must not have its limits, nor its devices.
+  task->fresh_group = read->controls != 0 || read->own_device_rules;
   if (!with_groups_) task->group.clear();
   if (auto found = FindPeers(task, *read); !found) {
     return answers_.Failed(request.id, found.error());
@@ -82,7 +86,7 @@ Result<> Tasks::FindPeers(Task* task, const LaunchRequest& request) {
   }
   task->host_namespaces = launch::kJoinedNamespaces & ~(request.namespaces | shared);
   task->own_pids = (request.namespaces & CLONE_NEWPID) != 0;
-  task->group_used = !task->own_pids;
+  task->group_used = !task->own_pids || task->fresh_group;
   return {};
 }
 
@@ -117,6 +121,8 @@ void Tasks::Exec(Request request) {
   task->timeout_ms = read->timeout_ms;
   if (!container->group.empty()) {
     task->group = container->group + "/e" + std::to_string(container->next_exec++);
+    task->controls = container->controls;
+    if (LimitsMemory(*task)) task->oom_before = launch::OomKills(host_, container->group);
     container->group_used = true;
   }
   task->start = std::make_unique<Task::Start>();
@@ -234,11 +240,14 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
     message.fd(Role::kMountNamespace) = std::move(slot.mount_namespace);
     message.fd(Role::kRootfs) = std::move(slot.rootfs);
   }
-  if (task->own_group) task->group = pools_.TakeGroup(&task->group_ready);
+  if (task->own_group) {
+    task->group = task->fresh_group ? pools_.FreshGroup() : pools_.TakeGroup(&task->group_ready);
+  }
   message.fields.String(JobTag::kFolder, task->folder)
       .U64(JobTag::kFolderFate,
            static_cast<uint64_t>(task->own_folder ? Fate::kRecycle : Fate::kLeave))
       .String(JobTag::kGroup, task->group)
+      .U64(JobTag::kControls, task->controls)
       .U64(JobTag::kGroupFate,
            static_cast<uint64_t>(task->group_ready ? Fate::kRecycle : Fate::kLeave));
   return true;
@@ -259,6 +268,10 @@ bool Tasks::PrepareExec(Task* task, Message& message) {
   message.fd(Role::kInit) = std::move(init);
   message.fields.String(JobTag::kGroup, task->group)
       .U64(JobTag::kNamespaces, launch::kJoinedNamespaces & ~container->host_namespaces);
+  if (!task->group.empty()) {
+    message.fields.String(JobTag::kParentGroup, container->group)
+        .U64(JobTag::kControls, task->controls);
+  }
   return true;
 }
 
@@ -311,7 +324,11 @@ void Tasks::OnReport(Task* task) {
       kernel::WaitPidfd(task->pidfd.get(), &status, WEXITED | WNOHANG | WNOWAIT, &usage) != 0 ||
       status.si_pid != 0;
   if (dead) return OnPidfd(task);
-  if (ReadReport(task) == Reported::kEnd) OnExecuted(task);
+  if (ReadReport(task) != Reported::kEnd) return;
+  // One that is just being killed closes its files before it is dead to waitid: then the pidfd
+  // comes. Asked only where that is to be expected, for want of memory: it costs a start some.
+  if (LimitsMemory(*task) && HasExecuted(task->pid, host_.proc.get()) == Executed::kNo) return;
+  OnExecuted(task);
 }
 
 // The child has sent both ends before its exec. The slave stays here, a container's master goes to

@@ -4,6 +4,7 @@ import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask, type CapabilityName } from './capabilities.js';
 import { capabilitySet, PREPARED_MOUNTS, UMASK } from './defaults.js';
+import { encodeResources } from './encode-resources.js';
 import type {
   OciCapabilities,
   OciDevice,
@@ -56,6 +57,9 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   fields.append(kept(oci.linux.readonlyPaths, (w, paths) => w.strings(Tag.readOnlyPath, paths)));
   fields.append(kept(oci.linux.sysctl, encodeSysctl));
   encodeDevices(fields, oci.linux.devices);
+  if (oci.linux.resources !== undefined) {
+    fields.append(kept(oci.linux.resources, encodeResources));
+  }
 
   encodeProcess(fields, plan, oci.process);
   encodeStdio(fields, extras.stdio);
@@ -121,6 +125,7 @@ function encodeProcess(
   if (process.noNewPrivileges) fields.u64(Tag.noNewPrivileges, 1);
   fields.append(kept(process.capabilities, encodeCapabilities));
   fields.append(kept(process.rlimits, encodeRlimits));
+  if (process.oomScoreAdj !== undefined) fields.u64(Tag.oomScoreAdj, process.oomScoreAdj);
   encodeSeccomp(fields, seccomp);
   fields.u64(Tag.umask, UMASK);
 }

@@ -29,6 +29,9 @@ export async function execIn(
     collect: request.collect,
     signal: request.signal,
     context: core.failureContext('exec in', asked),
+    ended: (exit) => {
+      core.noteExit(exit);
+    },
   });
 }
 

@@ -1,32 +1,7 @@
 // Options whose names are fixed and whose making belongs to later versions. Asking for one is
 // ERR_UNSUPPORTED, never ignored.
 import type { Readable } from 'node:stream';
-import type { Size } from '../runtime/call.js';
-
-export interface Limits {
-  memoryBytes?: Size;
-  /** Memory and swap together; -1 is unlimited. */
-  memorySwapBytes?: Size;
-  memoryReservationBytes?: Size;
-  cpus?: number;
-  cpuShares?: number;
-  cpusetCpus?: string;
-  cpusetMems?: string;
-  pids?: number;
-  diskBytes?: Size;
-  io?: IoLimit[];
-  hugepages?: Record<string, Size>;
-  oomScoreAdj?: number;
-}
-
-export interface IoLimit {
-  device: string;
-  weight?: number;
-  readBytesPerSecond?: Size;
-  writeBytesPerSecond?: Size;
-  readOperationsPerSecond?: number;
-  writeOperationsPerSecond?: number;
-}
+import type { Limits } from './limits.js';
 
 export type PublishSpec =
   number | string | { port: number; hostPort?: number; hostIp?: string; protocol?: 'tcp' | 'udp' };

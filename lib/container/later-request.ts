@@ -1,21 +1,4 @@
-import { checkBag, checkBoolean, notYet, type Bag } from '../errors/arguments.js';
-import type { Limits } from './later-options.js';
-
-const LIMIT_KEYS: Record<keyof Limits, true> = {
-  memoryBytes: true,
-  memorySwapBytes: true,
-  memoryReservationBytes: true,
-  cpus: true,
-  cpuShares: true,
-  cpusetCpus: true,
-  cpusetMems: true,
-  pids: true,
-  diskBytes: true,
-  io: true,
-  hugepages: true,
-  oomScoreAdj: true,
-};
-const LIMITS: ReadonlySet<string> = new Set(Object.keys(LIMIT_KEYS));
+import { checkBoolean, notYet, type Bag } from '../errors/arguments.js';
 
 /** What brings each option that this version knows by name only. */
 const SINCE: Readonly<Record<string, string>> = {
@@ -38,14 +21,7 @@ export function refuseLaterOptions(options: Bag): void {
     const value = options[key];
     if (value !== undefined && !asksForNothing(value)) throw notYet(key, since);
   }
-  if (options['limits'] !== undefined) refuseLimits(options['limits']);
   if (options['detached'] !== undefined) checkBoolean(options['detached'], 'detached');
-}
-
-function refuseLimits(value: unknown): void {
-  const limits = checkBag(value, 'limits', LIMITS);
-  const [asked] = Object.keys(limits).filter((key) => limits[key] !== undefined);
-  if (asked !== undefined) throw notYet(`limits.${asked}`, 'version 0.2');
 }
 
 function asksForNothing(value: unknown): boolean {

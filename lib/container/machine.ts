@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { allDevices, devicesAt } from '../host/devices.js';
 import { CgroupMode } from '../native/protocol.js';
@@ -17,6 +17,7 @@ export function planHost(parts: RuntimeParts): PlanHost {
       rootless,
       capabilities: capabilitiesOf(rootless ? ALL : boundingSet()),
       cgroups: parts.cgroupMode !== CgroupMode.none,
+      controls: parts.controls,
       stackBytes: readLimit(limits, 'Max stack size', 'soft'),
       openFiles: Math.min(readLimit(limits, 'Max open files', 'hard'), MOST_OPEN_FILES),
       hostname: hostname(),
@@ -33,6 +34,12 @@ export function planHost(parts: RuntimeParts): PlanHost {
       },
       get resolvConf() {
         return readText('/etc/resolv.conf');
+      },
+      get oomScoreAdj() {
+        return Number(readText('/proc/self/oom_score_adj'));
+      },
+      get pageSizes() {
+        return pageSizes();
       },
     };
   });
@@ -55,6 +62,19 @@ const ALL = 2n ** 64n - 1n;
 function boundingSet(): bigint {
   const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1];
   return mask === undefined ? ALL : BigInt(`0x${mask}`);
+}
+
+/** `hugepages-2048kB` is 2MB to the files of a cgroup. */
+function pageSizes(): readonly string[] {
+  try {
+    return readdirSync('/sys/kernel/mm/hugepages').map((name) => {
+      const kilobytes = Number(/\d+/.exec(name)?.[0]);
+      if (kilobytes >= 2 ** 20) return `${kilobytes / 2 ** 20}GB`;
+      return kilobytes >= 1024 ? `${kilobytes / 1024}MB` : `${kilobytes}KB`;
+    });
+  } catch {
+    return []; // a kernel without them
+  }
 }
 
 function readText(path: string): string {

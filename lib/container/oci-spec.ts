@@ -24,6 +24,7 @@ export interface OciProcess {
   readonly capabilities: OciCapabilities;
   readonly rlimits: readonly OciRlimit[];
   readonly noNewPrivileges: boolean;
+  readonly oomScoreAdj?: number;
 }
 
 export interface OciCapabilities {
@@ -67,6 +68,53 @@ export interface OciLinux {
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
   readonly devices: readonly OciDevice[];
+  /** Absent where a container has no cgroup that could limit it. */
+  readonly resources?: OciResources;
 }
+
+export interface OciResources {
+  readonly devices?: readonly OciDeviceRule[];
+  readonly memory?: {
+    readonly limit?: number;
+    readonly swap?: number;
+    readonly reservation?: number;
+  };
+  readonly cpu?: {
+    readonly shares?: number;
+    readonly quota?: number;
+    readonly period?: number;
+    readonly cpus?: string;
+    readonly mems?: string;
+  };
+  readonly pids?: { readonly limit: number };
+  readonly blockIO?: OciBlockIo;
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: number }[];
+}
+
+export interface OciDeviceRule {
+  readonly allow: boolean;
+  /** `'a'`: all. */
+  readonly type: 'a' | 'b' | 'c';
+  /** Absent: any. */
+  readonly major?: number;
+  readonly minor?: number;
+  readonly access: string;
+}
+
+export interface OciBlockIo {
+  readonly weightDevice?: readonly (OciDeviceNumber & { readonly weight: number })[];
+  readonly throttleReadBpsDevice?: readonly OciThrottle[];
+  readonly throttleWriteBpsDevice?: readonly OciThrottle[];
+  readonly throttleReadIOPSDevice?: readonly OciThrottle[];
+  readonly throttleWriteIOPSDevice?: readonly OciThrottle[];
+}
+
+export interface OciDeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** A second. */
+export type OciThrottle = OciDeviceNumber & { readonly rate: number };
 
 export type OciNamespace = 'mount' | 'pid' | 'ipc' | 'uts' | 'network' | 'cgroup';

@@ -7,10 +7,10 @@ import type {
   EgressPolicy,
   FileContent,
   HealthCheck,
-  Limits,
   PublishSpec,
   RestartPolicy,
 } from './later-options.js';
+import type { Limits } from './limits.js';
 import type { Ready } from './ready.js';
 import type { SecurityOptions } from './security-options.js';
 
@@ -135,7 +135,7 @@ export interface ContainerOptions extends Call {
   dns?: { servers?: string[]; search?: string[]; options?: string[] };
   /** Name to IPv4 or IPv6 address, added to /etc/hosts. */
   extraHosts?: Record<string, string>;
-  /** Not in this version; `security.ulimits` has rlimits. */
+  /** What all its processes together may use; `security.ulimits` has what each of them may. */
   limits?: Limits;
   /** Not in this version; `Runtime.open()` has one. */
   cgroupParent?: string;

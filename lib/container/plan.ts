@@ -13,12 +13,14 @@ import {
   ROOTLESS_SYSCTLS,
   UMASK,
 } from './defaults.js';
+import { deviceRules } from './device-rules.js';
 import type { LogAsked } from './log-request.js';
 import type { OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
 import { planDevices, type DeviceHost } from './plan-devices.js';
 import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
 import { checkSharings, isHosts, planHostname, planNamespaces } from './plan-namespaces.js';
+import { planOomScore, planResources, type ResourcesHost } from './plan-resources.js';
 import { checkArgumentSize, parseUser } from './process-request.js';
 import type { ContainerRequest } from './request.js';
 import { planSeccomp, type SeccompHost, type SeccompPlan } from './seccomp-plan.js';
@@ -27,7 +29,7 @@ import { NO_PEERS, sharingsOf, type Peers, type Sharings } from './shared-namesp
 import { scopeOf } from './sysctl-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
-export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost {
+export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost, ResourcesHost {
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
   readonly hostname: string;
@@ -87,6 +89,8 @@ export function planContainer(
   const devices = planDevices(security.devices, privileged, host);
   const hostIpc = isHosts('ipc', sharings, peers);
   const user = process.user ?? imageUser(image);
+  const oomScoreAdj = planOomScore(request.limits, host);
+  const resources = planResources(request.limits, deviceRules(devices.rules, privileged), host);
   return {
     oci: {
       ociVersion: OCI_VERSION,
@@ -101,6 +105,7 @@ export function planContainer(
         capabilities: capabilitySet(capabilities),
         rlimits: planRlimits(security, host),
         noNewPrivileges: security.noNewPrivileges,
+        ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
       },
       mounts: planMounts(
         {
@@ -121,6 +126,7 @@ export function planContainer(
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, sharings, rootless),
         devices: devices.nodes,
+        ...(resources === undefined ? {} : { resources }),
       },
     },
     hostname,

@@ -12,6 +12,7 @@ import {
 import type { Image } from '../image/image.js';
 import { parseCollect, type CollectRequest } from './collect-request.js';
 import { refuseLaterOptions } from './later-request.js';
+import { parseLimits, type LimitsRequest } from './limits-request.js';
 import { parseLog, type LogAsked } from './log-request.js';
 import { parseMounts, type MountAsked } from './mount-request.js';
 import {
@@ -39,6 +40,7 @@ export interface ContainerRequest {
   readonly network: NetworkAsked;
   readonly dns: Dns | undefined;
   readonly extraHosts: Readonly<Record<string, string>>;
+  readonly limits: LimitsRequest;
   readonly security: SecurityRequest;
   readonly log: LogAsked;
   readonly autoRemove: boolean;
@@ -148,6 +150,7 @@ function containerRequest(options: Bag, image: unknown, argv: unknown): Containe
     network: parseNetwork(options['networks']),
     dns: parseDns(options['dns']),
     extraHosts: parseExtraHosts(options['extraHosts']),
+    limits: parseLimits(options['limits']),
     security: parseSecurity(options['security']),
     log: parseLog(options['log']),
     autoRemove: checkBoolean(options['autoRemove'] ?? false, 'autoRemove'),

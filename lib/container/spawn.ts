@@ -71,6 +71,7 @@ export async function spawnIn(
         }
         streams?.processEnded();
         tellEnd(told);
+        core.noteExit(exit);
       },
       failed(error) {
         signal?.removeEventListener('abort', kill);

@@ -60,6 +60,7 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
     const kill = (): void => {
       supervisor.killSoon(target);
     };
+    core.oomTold = false;
     core.enter({ status: 'starting' });
     const { args, env, cwd } = plan.oci.process;
     const context = core.failureContext('start', { argv: args, env, cwd, user: plan.user });
@@ -80,8 +81,10 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
         if (signal?.aborted === true) reject(abortError(signal, exit));
         else resolve();
         if (core.autoRemove) removeBehind(core);
-        core.enter({ status: 'exited', exit }, exit.oomKilled ? 'oom' : 'exit');
-        if (exit.oomKilled) core.announce('exit');
+        // That of an exec was told when that ended.
+        const oom = exit.reason === 'oom' || (exit.oomKilled && !core.oomTold);
+        core.enter({ status: 'exited', exit }, oom ? 'oom' : 'exit');
+        if (oom) core.announce('exit');
       },
       failed(error) {
         signal?.removeEventListener('abort', kill);

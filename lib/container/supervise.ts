@@ -44,6 +44,8 @@ export class Supervised {
   stopping: Stopping | undefined;
   /** One start, likewise; never rejects. */
   starting: Promise<void> | undefined;
+  /** `'oom'` was told of one of its processes since it was started. */
+  oomTold = false;
   #state: ContainerState = { status: 'created' };
   #lastRun: Run | undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -93,6 +95,13 @@ export class Supervised {
   /** A second event of one change: somebody was killed for want of memory, and it ended. */
   announce(event: ContainerEventName): void {
     this.#tell(event, this.#state);
+  }
+
+  /** One of its processes has ended. */
+  noteExit(exit: ExitInfo): void {
+    if (!exit.oomKilled) return;
+    this.oomTold = true;
+    this.announce('oom');
   }
 
   /** Resolves with what `look` finds, now or after a change of state. */

@@ -69,6 +69,9 @@ export interface ErrorDetails {
   ERR_EXEC_FORMAT: { readonly command: string };
   ERR_INTERPRETER_NOT_FOUND: { readonly command: string };
   ERR_USER_NOT_FOUND: { readonly user: string; readonly reason?: string };
+  /** `limit`: the option, as `'limits.cpus'`. */
+  ERR_LIMIT_REFUSED: { readonly limit: string; readonly errno: string };
+  ERR_LIMIT_TOO_SMALL: { readonly limit: string };
   ERR_LAUNCH_FAILED: KernelFailure;
 
   // results a caller asked to be errors
@@ -155,6 +158,8 @@ export const MESSAGES: Text = {
   ERR_USER_NOT_FOUND: (d) =>
     `no such user or group in the container: ${quote(d.user)}` +
     (d.reason === undefined ? '' : `: ${d.reason}`),
+  ERR_LIMIT_REFUSED: (d) => `the kernel refuses ${d.limit} (${d.errno})`,
+  ERR_LIMIT_TOO_SMALL: (d) => `${d.limit} is too small: the process was killed before it began`,
   ERR_LAUNCH_FAILED: (d) => `the process could not be started: ${about(d)}`,
 
   ERR_EXEC_FAILED: (d) => `${quote(d.argv0)} ${ended(d)} (${d.reason})`,
@@ -183,6 +188,7 @@ export const HINTS: { readonly [C in ErrorCode]?: string } = {
     'It was built for another architecture, or it is a script whose first line is not #!/path/to/interpreter.',
   ERR_INTERPRETER_NOT_FOUND:
     'Add the interpreter of its #! line (or, for a dynamic program, its loader) to the image.',
+  ERR_LIMIT_TOO_SMALL: 'A start by itself needs a few MiB, and the program its own.',
   ERR_USER_NOT_FOUND:
     "Names come from the image's own /etc/passwd and /etc/group; a number always works.",
 };

@@ -73,7 +73,13 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
     'Give `root` or `runDir` a file system that is not mounted noexec and knows O_TMPFILE (ext4, xfs, btrfs, tmpfs).',
   quota: keep('kernel.keys.maxkeys=2000'),
   'kernel-command-line':
-    'Only needed for the limits of a later version: add cgroup_enable=memory (and for v1 swapaccount=1) to the kernel command line, on a Raspberry Pi in /boot/firmware/cmdline.txt.',
+    'Nothing has to be done without limits. For them, add cgroup_enable=memory (and for v1 swapaccount=1) to the kernel command line, on a Raspberry Pi in /boot/firmware/cmdline.txt.',
+  'no-swap-accounting':
+    'Add swapaccount=1 to the kernel command line, or leave memorySwapBytes away: -1 (no bound) and as much as memoryBytes can be said.',
+  'no-io-weight':
+    'Use BFQ for the disk (echo bfq | sudo tee /sys/block/DISK/queue/scheduler), or on cgroup v2 a kernel with io.cost.',
+  'no-controller':
+    'Mount the controller (v1), or give it to the groups below (v2: cgroup.subtree_control of each group above); the kernel must have been built with it.',
 
   // The kernel.
   'old-kernel': NEWER_KERNEL,
@@ -126,7 +132,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
     'Nothing has to be done: containers run without, and a subreaper finds the processes of an exec. ' +
     `For groups, ${DELEGATED_SCOPE}.`,
   'cgroup-controllers/not-delegated':
-    `Nothing has to be done: limits come with a later version. For them, ${DELEGATED_SCOPE}; ` +
+    `Nothing has to be done without limits. For them, ${DELEGATED_SCOPE}; ` +
     'systemd delegates only memory and pids unless /etc/systemd/system/user@.service.d/delegate.conf says [Service] Delegate=cpu cpuset io memory pids.',
   'cgroup-limit':
     'Remove old groups, or raise cgroup.max.descendants and cgroup.max.depth of the groups above.',

@@ -69,6 +69,22 @@ const HAS_ITEMS: ReadonlySet<StepName> = new Set<StepName>([
   'rlimit',
 ]);
 
+/** What a refused limit was called when it was asked for. */
+const LIMITS: ReadonlyMap<number, string> = new Map(
+  Object.entries({
+    memoryBytes: [Tag.memoryLimit],
+    memorySwapBytes: [Tag.memorySwap],
+    memoryReservationBytes: [Tag.memoryReservation],
+    cpus: [Tag.cpuQuota, Tag.cpuPeriod],
+    cpuShares: [Tag.cpuShares, Tag.cpuWeight],
+    cpusetCpus: [Tag.cpusetCpus],
+    cpusetMems: [Tag.cpusetMems],
+    pids: [Tag.pidsLimit],
+    io: [Tag.ioDevice, Tag.ioWeight],
+    hugepages: [Tag.hugepage],
+  }).flatMap(([limit, tags]) => tags.map((tag): [number, string] => [tag, `limits.${limit}`])),
+);
+
 const ABOUT_USERS: ReadonlySet<StepName> = new Set<StepName>(['user', 'groups']);
 
 /** The error a user sees for a Failed message. */
@@ -102,6 +118,13 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if (failed.step === 'findExecutable' || failed.step === 'exec') {
     const error = commandError(failed, name, command, context.searched ?? '', cause);
     if (error !== undefined) return error;
+  }
+  if (failed.step === 'outOfMemory') {
+    return new CaissonError('ERR_LIMIT_TOO_SMALL', { limit: 'limits.memoryBytes' }, { cause });
+  }
+  if (failed.step === 'cgroupLimit') {
+    const details = { limit: LIMITS.get(failed.index) ?? 'limits', errno: name };
+    return new CaissonError('ERR_LIMIT_REFUSED', details, { cause, ...hintOfLimit(failed, name) });
   }
   const unmapped = unmappedId(failed, name, context);
   if (unmapped !== undefined) {
@@ -191,6 +214,19 @@ function commandError(
     default:
       return undefined;
   }
+}
+
+function hintOfLimit({ index }: Failed, errno: string): { hint?: string } {
+  if (index === Tag.cpusetCpus || index === Tag.cpusetMems) {
+    return { hint: 'It must name some that this machine, or the group above, has.' };
+  }
+  if (index === Tag.ioDevice && errno === 'ENODEV') {
+    return { hint: 'A whole disk can be limited, a partition cannot.' };
+  }
+  if (index === Tag.cpuQuota && errno === 'EINVAL') {
+    return { hint: 'A group above may have less.' };
+  }
+  return {};
 }
 
 function hintOf(failed: Failed, errno: string): { hint?: string } {

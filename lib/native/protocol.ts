@@ -133,6 +133,34 @@ export const Tag = {
   maxRssBytes: 157,
   oomKills: 158,
   pid: 159,
+  controls: 160,
+  limits: 161,
+  memoryLimit: 162,
+  memorySwap: 163,
+  memoryReservation: 164,
+  cpuShares: 165,
+  cpuWeight: 166,
+  cpuQuota: 167,
+  cpuPeriod: 168,
+  cpusetCpus: 169,
+  cpusetMems: 170,
+  pidsLimit: 171,
+  ioDevice: 172,
+  ioMajor: 173,
+  ioMinor: 174,
+  ioWeight: 175,
+  ioReadBytes: 176,
+  ioWriteBytes: 177,
+  ioReadRequests: 178,
+  ioWriteRequests: 179,
+  hugepage: 180,
+  hugepageBytes: 181,
+  deviceRule: 182,
+  ruleAllow: 183,
+  ruleKind: 184,
+  ruleMajor: 185,
+  ruleMinor: 186,
+  ruleAccess: 187,
   sharedNet: 200,
   sharedIpc: 201,
   sharedUts: 202,
@@ -177,6 +205,27 @@ export const Reason = {
   lost: 5,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
+
+export const Control = {
+  memory: 1,
+  swap: 2,
+  cpu: 4,
+  cpuset: 8,
+  pids: 16,
+  io: 32,
+  ioWeight: 64,
+  hugepages: 128,
+  freeze: 256,
+  devices: 512,
+} as const;
+export type Control = (typeof Control)[keyof typeof Control];
+
+export const DeviceAccess = {
+  make: 1,
+  read: 2,
+  write: 4,
+} as const;
+export type DeviceAccess = (typeof DeviceAccess)[keyof typeof DeviceAccess];
 
 export const CgroupMode = {
   none: 0,

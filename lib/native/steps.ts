@@ -75,6 +75,8 @@ export const STEPS = [
   { name: 'importCopy', syscall: 'copy_file_range' },
   { name: 'importAttributes', syscall: 'fchownat' },
   { name: 'shareNamespace', syscall: 'setns' },
+  { name: 'cgroupDevices', syscall: 'bpf' },
+  { name: 'outOfMemory', syscall: 'memory.max' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

@@ -23,6 +23,7 @@ export function readWelcome(
   checkVersion(type === Type.welcome ? (fields.number(Tag.version) ?? 0) : 0);
   return {
     cgroupMode: (fields.number(Tag.cgroupMode) ?? 0) as CgroupMode,
+    controls: fields.number(Tag.controls) ?? 0,
     supervisorPid: fields.number(Tag.supervisorPid) ?? -1,
     bootstrapPid: fields.number(Tag.bootstrapPid) ?? bootstrapPid,
     handPids: fields.numbers(Tag.handPid),

@@ -52,6 +52,7 @@ export class OpenedParts implements RuntimeParts {
   readonly runDir: string;
   readonly mode: Mode;
   readonly cgroupMode: CgroupMode;
+  readonly controls: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly binding: Binding;
   readonly store: Store;
@@ -80,6 +81,7 @@ export class OpenedParts implements RuntimeParts {
     this.labels = labels;
     this.supervisor = supervisor;
     this.cgroupMode = supervisor.facts.cgroupMode;
+    this.controls = supervisor.facts.controls;
     this.store = storeOf(this);
   }
 

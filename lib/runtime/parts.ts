@@ -19,6 +19,8 @@ export interface RuntimeParts {
   readonly runDir: string;
   readonly mode: Mode;
   readonly cgroupMode: CgroupMode;
+  /** What its cgroups can limit: bits of `Control`. */
+  readonly controls: number;
   readonly binding: Binding;
   readonly store: Store;
   readonly supervisor: Supervisor;

@@ -14,6 +14,8 @@ export interface SupervisorOptions {
 /** What the supervisor said of itself in its Welcome. */
 export interface SupervisorFacts {
   readonly cgroupMode: CgroupMode;
+  /** Bits of `Control`. */
+  readonly controls: number;
   readonly supervisorPid: number;
   readonly bootstrapPid: number;
   readonly handPids: readonly number[];

@@ -3,6 +3,7 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
+#include "launch/device_control.h"
 #include "launch/sandbox.h"
 
 namespace caisson::test {
@@ -43,6 +44,15 @@ std::vector<std::string> FoldersOf(const std::string& name) {
   return folders;
 }
 
+// Where an exec has a group of its own: v2, else the freezer.
+std::string FolderOfExec(const std::string& name) {
+  for (size_t i = 0; i < roots.size(); ++i) {
+    const launch::Hierarchy& hierarchy = box->host.hierarchies[i];
+    if (hierarchy.v2 || hierarchy.name == "freezer") return roots[i] + "/" + name;
+  }
+  return roots[0] + "/" + name;
+}
+
 int Members(const std::string& folder) {
   std::ifstream file(folder + "/cgroup.procs");
   std::string line;
@@ -52,7 +62,7 @@ int Members(const std::string& folder) {
 }
 
 void MakesAndRemoves() {
-  const auto cgroup = launch::MakeCgroup(box->host, "c1/e1");
+  const auto cgroup = launch::MakeCgroup(box->host, "c1/e1", 0, {});
   CHECK(cgroup.has_value());
   CHECK_EQ(cgroup->folders.size(), roots.size());
   for (const auto& folder : FoldersOf("c1/e1")) CHECK(access(folder.c_str(), F_OK) == 0);
@@ -63,7 +73,7 @@ void MakesAndRemoves() {
 }
 
 void PutsAContainerInAllOfThem() {
-  const auto cgroup = launch::MakeCgroup(box->host, "c2");
+  const auto cgroup = launch::MakeCgroup(box->host, "c2", 0, {});
   CHECK(cgroup.has_value());
   // Its own group is the root of what it sees, in every hierarchy that it was put in.
   auto body = box->Body({"sh", "-c",
@@ -82,21 +92,25 @@ void PutsAContainerInAllOfThem() {
 }
 
 void EndsAnExecWithoutTheContainer() {
-  const auto cgroup = launch::MakeCgroup(box->host, "c3");
+  const auto cgroup = launch::MakeCgroup(box->host, "c3", 0, {});
   CHECK(cgroup.has_value());
   const auto ended =
       box->Launch(box->Body({"sleep", "100"}), *cgroup, [](const launch::Started& container) {
-        const auto group = launch::MakeCgroup(box->host, "c3/e1");
+        const auto group = launch::MakeExecCgroup(box->host, "c3", "c3/e1", 0);
         CHECK(group.has_value());
-        const auto outcome = box->Join(
-            box->ExecBody({"sh", "-c", "setsid sleep 1000 & echo up; exec sleep 1001"}),
-            container.pidfd.get(), &*group, [](const launch::Started&) {
-              for (int look = 0; look < 200 && Members(FoldersOf("c3/e1")[0]) < 2; ++look) {
-                usleep(10'000);
-              }
-              for (const auto& folder : FoldersOf("c3/e1")) CHECK_EQ(Members(folder), 2);
-              CHECK(launch::KillCgroup(box->host, "c3/e1").has_value());
-            });
+        const auto outcome =
+            box->Join(box->ExecBody({"sh", "-c", "setsid sleep 1000 & echo up; exec sleep 1001"}),
+                      container.pidfd.get(), &*group, [](const launch::Started&) {
+                        const std::string own = FolderOfExec("c3/e1");
+                        for (int look = 0; look < 200 && Members(own) < 2; ++look) usleep(10'000);
+                        CHECK_EQ(Members(own), 2);
+                        // Everywhere else it is where its container is.
+                        for (size_t i = 0; i < roots.size(); ++i) {
+                          const bool apart = FoldersOf("c3/e1")[i] == own;
+                          CHECK_EQ(Members(FoldersOf("c3")[i]), apart ? 1 : 3);
+                        }
+                        CHECK(launch::KillCgroup(box->host, "c3/e1").has_value());
+                      });
         CHECK_EQ(outcome.signal, SIGKILL);
         CHECK(launch::RemoveCgroup(box->host, "c3/e1").has_value());
         for (const auto& folder : FoldersOf("c3")) CHECK_EQ(Members(folder), 1);
@@ -108,7 +122,7 @@ void EndsAnExecWithoutTheContainer() {
 }
 
 void RemovesWithAForkingCrowdInside() {
-  const auto cgroup = launch::MakeCgroup(box->host, "c4");
+  const auto cgroup = launch::MakeCgroup(box->host, "c4", 0, {});
   CHECK(cgroup.has_value());
   const auto outcome =
       box->Launch(box->Body({"sh", "-c",
@@ -121,6 +135,50 @@ void RemovesWithAForkingCrowdInside() {
   CHECK_EQ(outcome.signal, SIGKILL);
   CHECK(launch::RemoveCgroup(box->host, "c4").has_value());
   for (const auto& folder : FoldersOf("c4")) CHECK(access(folder.c_str(), F_OK) != 0);
+}
+
+// What a container may do with a node that it makes, by the default rules and by more.
+void RulesDevices() {
+  constexpr auto kWrite = static_cast<uint8_t>(protocol::DeviceAccess::kWrite);
+  const List<DeviceRule> usual = launch::DefaultDeviceRules();
+  std::vector<DeviceRule> more(usual.begin(), usual.end());
+  more.push_back({true, 'c', kWrite, 1, 11});
+  const std::string script =
+      "cd /dev; busybox mknod n c 1 3 && (: < n) && echo null;"
+      "busybox mknod k c 1 11 && (: > k) && echo written; (: < k) && echo read";
+  for (const bool allowed : {false, true}) {
+    const List<DeviceRule> own = {more.data(), static_cast<uint32_t>(more.size())};
+    const auto cgroup = launch::MakeCgroup(box->host, "c5", 0, allowed ? own : List<DeviceRule>{});
+    CHECK(cgroup.has_value());
+    const auto outcome = box->Launch(box->Body({"sh", "-c", script}), *cgroup);
+    if (outcome.failure) CHECK_EQ(Describe(*outcome.failure), "");
+    CHECK_EQ(outcome.out, allowed ? "null\nwritten\n" : "null\n");
+    CHECK(outcome.err.find("not permitted") != std::string::npos);
+    CHECK(launch::RemoveCgroup(box->host, "c5").has_value());
+  }
+}
+
+void RulesDevicesByProgram() {
+  if (roots.empty() || !box->host.hierarchies[0].v2) return;
+  box->host.device_program = launch::TryDeviceProgram(box->host.hierarchies[0].folder.get());
+  CHECK(box->host.device_program.valid());
+  box->host.device_control = launch::DeviceControl::kProgram;
+  RulesDevices();
+  box->host.device_control = launch::DeviceControl::kNone;
+  box->host.device_program.reset();
+}
+
+void RulesDevicesByList() {
+  if (IsCgroup2("/sys/fs/cgroup")) return;
+  const size_t before = roots.size();
+  AddHierarchy("/sys/fs/cgroup/devices", "devices", false);
+  if (roots.size() == before) return;
+  box->host.device_control = launch::DeviceControl::kList;
+  RulesDevices();
+  box->host.device_control = launch::DeviceControl::kNone;
+  box->host.hierarchies.pop_back();
+  CHECK_OK(rmdir(roots.back().c_str()));
+  roots.pop_back();
 }
 
 // The same without cgroup2, which is left aside where it is one of several.
@@ -159,6 +217,8 @@ void All(Sandbox& sandbox) {
   RUN(PutsAContainerInAllOfThem);
   RUN(EndsAnExecWithoutTheContainer);
   RUN(RemovesWithAForkingCrowdInside);
+  RUN(RulesDevicesByProgram);
+  RUN(RulesDevicesByList);
   RUN(WorksWithV1Alone);
   sandbox.host.hierarchies.clear();
   for (const auto& root : roots) CHECK_OK(rmdir(root.c_str()));

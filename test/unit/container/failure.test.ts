@@ -22,6 +22,9 @@ const plan = planContainer(
     devicesAt: () => [],
     allDevices: () => [],
     cgroups: true,
+    controls: 0,
+    oomScoreAdj: 0,
+    pageSizes: [],
     hostname: 'm',
     mqueue: true,
     hosts: '',
@@ -135,4 +138,19 @@ test('what nobody has a name for stays a number', () => {
   });
   const strange = new FieldWriter(32).u64(Tag.step, 9999).bytes();
   expect(readFailed(new FieldReader(strange)).step).toBe('none');
+});
+
+test.each([
+  [Tag.memoryLimit, 'limits.memoryBytes'],
+  [Tag.cpuQuota, 'limits.cpus'],
+  [Tag.cpusetCpus, 'limits.cpusetCpus'],
+  [Tag.ioDevice, 'limits.io'],
+])('a refused limit is named as it was asked for: tag %i', (tag, limit) => {
+  const error = failureToError(failed('cgroupLimit', 34, tag), { action: 'run', argv0: 'x' });
+  expect(error).toMatchObject({ code: 'ERR_LIMIT_REFUSED', details: { limit, errno: 'ERANGE' } });
+});
+
+test('no memory for the start itself', () => {
+  const error = failureToError(failed('outOfMemory', 12), { action: 'run', argv0: 'x' });
+  expect(error).toMatchObject({ code: 'ERR_LIMIT_TOO_SMALL' });
 });

@@ -163,7 +163,7 @@ describe('what later versions bring is refused by name', () => {
     [{ detached: true }, 'detached'],
     [{ publish: [80] }, 'publish'],
     [{ egress: 'deny-all' }, 'egress'],
-    [{ limits: { memoryBytes: '1GiB' } }, 'limits.memoryBytes'],
+    [{ limits: { diskBytes: '1GiB' } }, 'limits.diskBytes'],
     [{ cgroupParent: '/x' }, 'cgroupParent'],
     [{ health: { test: ['true'] } }, 'health'],
     [{ restart: { policy: 'always' } }, 'restart'],

@@ -60,6 +60,7 @@ export async function fakeParts(folder: string, locker = new FakeLocker()): Prom
     runDir: join(folder, 'r'),
     mode,
     cgroupMode: CgroupMode.none,
+    controls: 0,
     binding: locker as unknown as RuntimeParts['binding'],
     store: new Store({ root, mode, locker }),
     supervisor: { request } as unknown as RuntimeParts['supervisor'],

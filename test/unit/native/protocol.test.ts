@@ -34,6 +34,8 @@ describe('lib/native/ mirrors the headers of the native part', () => {
     'SeccompPolicy',
     'Reason',
     'CgroupMode',
+    'Control',
+    'DeviceAccess',
   ] as const)('protocol.h: %s', (name) => {
     expect({ ...protocol[name] }).toEqual(enumerators(name));
   });

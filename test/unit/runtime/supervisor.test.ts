@@ -34,6 +34,7 @@ class FakeChannel implements Channel {
   welcome = new FieldWriter(64)
     .u64(Tag.version, PROTOCOL_VERSION)
     .u64(Tag.cgroupMode, 2)
+    .u64(Tag.controls, 5)
     .u64(Tag.handPid, 7)
     .u64(Tag.handPid, 8)
     .bytes();
@@ -121,6 +122,7 @@ describe('hand-shake', () => {
     expect(channel.sent[0]?.fields.number(Tag.version)).toBe(PROTOCOL_VERSION);
     expect(supervisor.facts).toEqual({
       cgroupMode: 2,
+      controls: 5,
       supervisorPid: -1,
       bootstrapPid: 4711,
       handPids: [7, 8],

@@ -1,0 +1,179 @@
+// zone: native
+#include "supervisor/cgroup_tree.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "plan/limits_plan.h"
+#include "supervisor/kernel.h"
+
+namespace caisson {
+
+namespace {
+
+using protocol::Control;
+
+// Of v2, by its names.
+constexpr std::pair<const char*, Control> kControllers[] = {
+    {"memory", Control::kMemory}, {"cpu", Control::kCpu}, {"cpuset", Control::kCpuset},
+    {"pids", Control::kPids},     {"io", Control::kIo},   {"hugetlb", Control::kHugepages},
+};
+// Where processes go that stood in the way, as others name it.
+constexpr char kLeaf[] = "/init";
+constexpr int kMoveRounds = 20;
+
+int WriteText(const std::string& path, std::string_view text) {
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return errno;
+  return write(file.get(), text.data(), text.size()) < 0 ? errno : 0;
+}
+
+// A group of v2 that gives controllers to those below may not have processes itself, the root of
+// the machine excepted. In a container its root is none: what is there moves to a leaf, again and
+// again, since more may be born meanwhile.
+bool MoveToLeaf(const std::string& group) {
+  const std::string leaf = group + kLeaf;
+  if (mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return false;
+  for (int round = 0; round < kMoveRounds; ++round) {
+    const std::string members = ReadGroupText(group + "/cgroup.procs");
+    if (members.empty()) return true;
+    for (size_t at = 0; at < members.size();) {
+      const size_t end = std::min(members.find('\n', at), members.size());
+      (void)WriteText(leaf + "/cgroup.procs", members.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+  return false;
+}
+
+// All at once, which fails wholly when one is refused; then one by one.
+void EnableControllers(const std::string& group) {
+  const std::string there = ReadGroupText(group + "/cgroup.controllers");
+  const std::string control = group + "/cgroup.subtree_control";
+  const std::string given = ReadGroupText(control);
+  std::string wanted;
+  for (const auto& [name, bit] : kControllers) {
+    const auto has = [&](const std::string& list) {
+      return HasWord(std::string_view(list).substr(0, list.find('\n')), name, ' ');
+    };
+    if (has(there) && !has(given)) wanted += std::string(wanted.empty() ? "+" : " +") + name;
+  }
+  if (wanted.empty()) return;
+  int error = WriteText(control, wanted);
+  if (error == EBUSY && MoveToLeaf(group)) error = WriteText(control, wanted);
+  if (error == 0) return;
+  for (size_t at = 0; at < wanted.size();) {
+    const size_t end = std::min(wanted.find(' ', at), wanted.size());
+    (void)WriteText(control, wanted.substr(at, end - at));
+    at = end + 1;
+  }
+}
+
+void CopyDown(const std::string& parent, const std::string& group, const char* file) {
+  if (ReadGroupText(group + file).find_first_not_of('\n') != std::string::npos) return;
+  (void)WriteText(group + file, ReadGroupText(parent + file));
+}
+
+void StartFromParent(const std::string& parent, const std::string& group) {
+  CopyDown(parent, group, "/cpuset.cpus");
+  CopyDown(parent, group, "/cpuset.mems");
+  // New groups below copy by themselves.
+  if (access((group + "/cpuset.cpus").c_str(), F_OK) == 0) {
+    (void)WriteText(group + "/cgroup.clone_children", "1");
+  }
+  // Remove when kernel 5.11 is the floor, where memory is always counted upwards.
+  (void)WriteText(group + "/memory.use_hierarchy", "1");
+}
+
+bool Has(const std::string& path, const char* file) {
+  return access((path + file).c_str(), F_OK) == 0;
+}
+
+}  // namespace
+
+std::string ReadGroupText(const std::string& path) {
+  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return {};
+  std::string text;
+  char buffer[2048];
+  for (;;) {
+    const ssize_t n = RetryEintr([&] { return read(file.get(), buffer, sizeof buffer); });
+    if (n <= 0) return text;
+    text.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+bool HasWord(std::string_view list, std::string_view word, char divider) {
+  for (size_t at = 0; at <= list.size();) {
+    const size_t end = std::min(list.find(divider, at), list.size());
+    if (list.substr(at, end - at) == word) return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+int MakeGroupPath(const std::string& base, const std::string& relative, bool v2) {
+  std::string path = base;
+  if (v2) EnableControllers(path);
+  for (size_t at = 0; at < relative.size();) {
+    const size_t start = relative.find_first_not_of('/', at);
+    if (start == std::string::npos) break;
+    const size_t end = std::min(relative.find('/', start), relative.size());
+    const std::string parent = path;
+    path += '/' + relative.substr(start, end - start);
+    if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return errno;
+    if (v2) {
+      EnableControllers(path);
+    } else {
+      StartFromParent(parent, path);
+    }
+    at = end;
+  }
+  return 0;
+}
+
+std::string AboveLeaf(std::string group, bool v2) {
+  while (group.size() > 1 && group.back() == '/') group.pop_back();
+  if (!v2 || !group.ends_with(kLeaf)) return group;
+  std::string above = group.substr(0, group.size() - (sizeof kLeaf - 1));
+  // Somebody else's leaf, or a group of that name.
+  if (access((above + "/cgroup.procs").c_str(), W_OK) != 0) return group;
+  return above;
+}
+
+uint64_t ControlsOfV2(const std::string& path) {
+  const std::string given = ReadGroupText(path + "/cgroup.subtree_control");
+  uint64_t controls = 0;
+  for (const auto& [name, bit] : kControllers) {
+    if (HasWord(std::string_view(given).substr(0, given.find('\n')), name, ' ')) {
+      controls |= Bit(bit);
+    }
+  }
+  if (Has(path, "/memory.swap.max")) controls |= Bit(Control::kSwap);
+  if (Has(path, "/io.weight") || Has(path, "/io.bfq.weight")) controls |= Bit(Control::kIoWeight);
+  if (Has(path, "/cgroup.freeze")) controls |= Bit(Control::kFreeze);  // linux 5.2
+  return controls;
+}
+
+uint64_t ControlsOfV1(const std::string& path, std::string_view controller) {
+  if (controller == "memory") {
+    const bool swap = Has(path, "/memory.memsw.limit_in_bytes");
+    return Bit(Control::kMemory) | (swap ? Bit(Control::kSwap) : 0);
+  }
+  if (controller == "blkio") {
+    const bool weight = Has(path, "/blkio.weight_device") || Has(path, "/blkio.bfq.weight_device");
+    const bool throttle = Has(path, "/blkio.throttle.read_bps_device");
+    return (throttle ? Bit(Control::kIo) : 0) | (weight ? Bit(Control::kIoWeight) : 0);
+  }
+  constexpr std::pair<const char*, Control> kOthers[] = {
+      {"cpu", Control::kCpu},           {"cpuset", Control::kCpuset},
+      {"pids", Control::kPids},         {"freezer", Control::kFreeze},
+      {"hugetlb", Control::kHugepages}, {"devices", Control::kDevices},
+  };
+  for (const auto& [name, bit] : kOthers) {
+    if (controller == name) return Bit(bit);
+  }
+  return 0;
+}
+
+}  // namespace caisson
