@@ -11,7 +11,7 @@ const LAYERS = [
   ['runtime'],
   ['image', 'network', 'volume'],
   ['container'],
-  ['build'],
+  ['build', 'oci'],
   ['cli', 'engine-api', 'testing', 'ai'],
 ];
 

@@ -91,7 +91,8 @@ namespace caisson {
   X(ImportAttributes, "fchownat")                  \
   X(ShareNamespace, "setns")                       \
   X(CgroupDevices, "bpf")                          \
-  X(OutOfMemory, "memory.max")
+  X(OutOfMemory, "memory.max")                     \
+  X(Hook, "hook")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

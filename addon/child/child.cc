@@ -40,6 +40,10 @@ constexpr ChildStep kLaunchSteps[] = {
     {Step::kMaskedPath, MaskPaths},
     {Step::kReadOnlyPath, ProtectPaths},
 
+    // Those of the runtime run while we wait; the container's own see the host's tree still.
+    {Step::kHook, AwaitHooks},
+    {Step::kHook, RunCreateHooks},
+
     // The host's tree is out of reach from here on.
     {Step::kPivot, EnterRootfs},
     // In another container's pid namespace, without a cgroup: out of what is the host's.
@@ -75,6 +79,7 @@ constexpr ChildStep kLaunchSteps[] = {
     // A change of ids clears the parent-death signal.
     {Step::kDieWithParent, DieWithParent},
     {Step::kAwaitStart, AwaitStart},
+    {Step::kHook, RunStartHooks},
     {Step::kSeccomp, LoadFilterLate},
     // Nothing of ours survives: the report pipe alone is left, and closes on exec.
     {Step::kCloseDescriptors, CloseDescriptors},

@@ -19,7 +19,7 @@ struct Context {
   const LaunchPlan* launch = nullptr;  // null when joining
   const ProcessPlan* process = nullptr;
   int report = -1;  // write end; EOF for the reader once execve has succeeded
-  int gate = -1;    // read end; -1: not gated
+  int gate = -1;    // one end of a socket pair; -1: not gated
   // The parent's ends of these, which the clone has copied: while they are open here, the parent's
   // death does not show.
   int parents_ends[3] = {-1, -1, -1};
@@ -42,6 +42,7 @@ struct Context {
   const char* device_folder = nullptr;
   bool host_nodes = false;  // rootless: they are bound in `devices` already
   const char* cover = nullptr;
+  const char* attach_at = "/";
   List<const char*> cgroup1_names;  // v1 hierarchies for a kCgroup mount
   bool cgroup2 = true;              // there is a v2 hierarchy for a kCgroup mount
   uint64_t changed_signals = 0;     // whose disposition is not the default

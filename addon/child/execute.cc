@@ -39,14 +39,6 @@ int DieWithParent(Context& context) noexcept {
   return HasReader(context.report) ? 0 : ESRCH;
 }
 
-int AwaitStart(Context& context) noexcept {
-  if (context.gate < 0) return 0;
-  char byte = 0;
-  const ssize_t got = read(context.gate, &byte, 1);
-  if (got == 1) return 0;
-  return got == 0 ? ECANCELED : errno;
-}
-
 int CloseDescriptors(Context& context) noexcept {
   const auto report = static_cast<unsigned>(context.report);
   constexpr unsigned kFirst = STDERR_FILENO + 1;

@@ -24,10 +24,11 @@ int MakeMountsPrivate(Context& context) noexcept {
 }
 
 // On top of "/": pivot_root(2) wants the new root to be a mount of this namespace, and "/" is the
-// one folder that is certain to be there. Paths from "/" still lead to the tree beneath it.
+// one folder that is certain to be there. Paths from "/" still lead to the tree beneath it. A
+// bundle's goes over the folder it is of, where hooks look for it.
 int AttachRootfs(Context& context) noexcept {
   if (context.mount_namespace >= 0) return 0;
-  return sys::MoveMountToPath(context.rootfs, "/") == 0 ? 0 : errno;
+  return sys::MoveMountToPath(context.rootfs, context.attach_at) == 0 ? 0 : errno;
 }
 
 // The tmpfs that pieces are taken from must be in our namespace for open_tree(2) to clone them

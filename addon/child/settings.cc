@@ -77,8 +77,10 @@ int SetOomScore(Context& context) noexcept {
 
 int SetHostname(Context& context) noexcept {
   const char* name = context.launch->hostname;
-  if (name == nullptr) return 0;
-  return syscall(SYS_sethostname, name, strlen(name)) == 0 ? 0 : errno;
+  if (name != nullptr && syscall(SYS_sethostname, name, strlen(name)) != 0) return errno;
+  const char* domain = context.launch->domainname;
+  if (domain != nullptr && syscall(SYS_setdomainname, domain, strlen(domain)) != 0) return errno;
+  return 0;
 }
 
 int SetRlimits(Context& context) noexcept {

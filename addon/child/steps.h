@@ -64,9 +64,14 @@ int MakeWorkdir(Context& context) noexcept;
 int EnterWorkdir(Context& context) noexcept;
 int VerifyWorkdir(Context& context) noexcept;
 
+// hooks.cc
+int AwaitHooks(Context& context) noexcept;
+int RunCreateHooks(Context& context) noexcept;
+int AwaitStart(Context& context) noexcept;
+int RunStartHooks(Context& context) noexcept;
+
 // execute.cc
 int DieWithParent(Context& context) noexcept;
-int AwaitStart(Context& context) noexcept;
 int CloseDescriptors(Context& context) noexcept;
 int Execute(Context& context) noexcept;  // returns only when it failed
 

@@ -39,13 +39,11 @@ Result<Pair> MakePipe(Step step) {
   return AboveStdio(fds, step);
 }
 
-// For the ends of a terminal.
-Result<Pair> MakeSockets() {
+// For the ends of a terminal, or for a gate.
+Result<Pair> MakeSockets(Step step) {
   int fds[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-    return FailErrno(Step::kTerminal);
-  }
-  return AboveStdio(fds, Step::kTerminal);
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) return FailErrno(step);
+  return AboveStdio(fds, step);
 }
 
 // v1's `tasks` moves one thread: where that is the writer itself, as here, the kernel does without
@@ -111,13 +109,13 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
   if (!report) return std::unexpected(report.error());
   Pair gate;
   if (gated) {
-    auto made = MakePipe(Step::kAwaitStart);
+    auto made = MakeSockets(Step::kAwaitStart);
     if (!made) return std::unexpected(made.error());
     gate = std::move(*made);
   }
   Pair terminal;
   if (context.process->terminal) {
-    auto made = MakeSockets();
+    auto made = MakeSockets(Step::kTerminal);
     if (!made) return std::unexpected(made.error());
     terminal = std::move(*made);
   }

@@ -146,6 +146,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   context.mounts = mounts->fds.data();
   context.device_folder = host.devices.c_str();
   context.cover = host.cover.c_str();
+  context.attach_at = host.attach_at.c_str();
   std::vector<const char*> names;
   context.cgroup2 = host.hierarchies.empty();
   for (size_t i = 0; i < host.hierarchies.size(); ++i) {

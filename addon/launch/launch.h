@@ -57,6 +57,8 @@ struct Host {
   std::string devices = "/dev";
   // Any folder: the child covers it, in its own copy, with the tmpfs its small files come from.
   std::string cover = "/proc";
+  // Where the child attaches its root. Bundles: the folder it is made of.
+  std::string attach_at = "/";
   // An empty folder for the classic mount(2) of overlays with more layers than fsconfig takes on
   // kernels before 6.8. Empty string: such an overlay fails with E2BIG.
   std::string staging;
@@ -82,14 +84,16 @@ struct Prepared {
   // are used) and for overlay mounts with a plain name as scratch; absent: plan.folder is opened.
   UniqueFd folder;
   Upper upper = Upper::kKept;
-  bool gated = false;  // the child waits before exec for one byte on Started::gate
+  bool gated = false;  // the child waits at its gates, see Started::gate
 };
 
 struct Started {
   pid_t pid = -1;  // in the caller's pid namespace
   UniqueFd pidfd;
-  UniqueFd report;    // read end: a Failure (12 bytes) or end-of-file at exec
-  UniqueFd gate;      // write end: one byte lets the child go on past kAwaitStart; unused if !gated
+  UniqueFd report;  // read end: a Failure (12 bytes) or end-of-file at exec
+  // At each gate the child sends a byte and waits for one: before the pivot when the plan has
+  // hooks, and before exec (kAwaitStart). Its end cancels the start. Invalid if it was not gated.
+  UniqueFd gate;
   UniqueFd terminal;  // a socket: before exec both ends of the terminal come, if the plan has one
   UniqueFd mount_namespace;  // keeps the teardown of its mounts off the path; drop it in a hand
 };

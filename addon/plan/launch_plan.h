@@ -90,6 +90,28 @@ struct LogPlan {
   uint32_t files = 0;
 };
 
+struct HookItem {
+  protocol::HookPoint point = {};
+  const char* path = nullptr;
+  const char* const* argv = nullptr;  // null-terminated; at least one
+  const char* const* envp = nullptr;  // null-terminated
+  uint64_t timeout_ms = 0;            // 0: none
+};
+
+struct NamespaceItem {
+  uint64_t kind = 0;           // CLONE_NEW*
+  const char* path = nullptr;  // on the host
+};
+
+// What an OCI bundle says beyond a container of ours; see ParseBundle.
+struct BundlePlan {
+  const char* rootfs = nullptr;
+  const char* cgroups_path = nullptr;  // null: no cgroup of its own
+  const char* hook_state = "";         // members of the state's JSON, all but status and pid
+  List<HookItem> hooks;
+  List<NamespaceItem> namespaces;
+};
+
 struct LaunchPlan {
   const char* folder = nullptr;       // store-relative container folder; null: a scratch slot
   List<const char*> layers;           // store-relative, lowest first
@@ -110,6 +132,8 @@ struct LaunchPlan {
   bool read_only_root = false;
   bool want_started = false;
   bool warm_pool = false;
+  const char* domainname = nullptr;
+  BundlePlan bundle;
   ProcessPlan process;
 };
 

@@ -24,6 +24,7 @@ using plan::ReadText;
 using plan::Refuse;
 using plan::SeenTags;
 using plan::TagCounts;
+using protocol::HookPoint;
 using protocol::MountKind;
 using protocol::Tag;
 
@@ -40,6 +41,8 @@ constexpr uint64_t kMaxId = 0xfffffffe;  // 2^32-1 means "no change" to the kern
 constexpr size_t kMaxMountOption = 255;  // fsconfig(2) takes no longer string
 constexpr size_t kMaxHostname = 64;
 constexpr size_t kMaxSysctl = 255;
+constexpr size_t kMaxHookString = 128 * 1024 - 1;  // MAX_ARG_STRLEN of execve(2)
+constexpr size_t kMaxHookState = 32 * 1024;        // it is written to a pipe before anybody reads
 
 // Assigns what `read` gives to `*to`, or passes its failure on.
 template <typename T, typename U>
@@ -250,6 +253,85 @@ Result<LogPlan> ParseLog(const Field& group, Arena& arena) noexcept {
   return log;
 }
 
+// A null-terminated array of the strings with `tag` in a group, after `first`, if there is one.
+Result<const char* const*> ReadStrings(const Field& group, Tag tag, uint32_t count,
+                                       const char* first, Arena& arena) noexcept {
+  const char** strings = arena.Array<const char*>(size_t{count} + 2);
+  if (strings == nullptr) return plan::NoRoom();
+  size_t used = 0;
+  if (first != nullptr && count == 0) strings[used++] = first;
+  FieldReader reader(group.payload);
+  for (Field field; reader.Next(&field);) {
+    if (field.tag != static_cast<uint16_t>(tag)) continue;
+    const auto text = ReadText(field, arena, kMaxHookString);
+    if (!text) return std::unexpected(text.error());
+    strings[used++] = *text;
+  }
+  return strings;
+}
+
+Result<HookItem> ParseHook(const Field& group, Arena& arena) noexcept {
+  HookItem item;
+  SeenTags seen;
+  TagCounts counts;
+  FieldReader reader(group.payload);
+  if (const auto counted = counts.Count(group.payload, group.tag); !counted) {
+    return std::unexpected(counted.error());
+  }
+  for (Field field; reader.Next(&field);) {
+    const Tag tag = static_cast<Tag>(field.tag);
+    if (tag == Tag::kHookArg || tag == Tag::kHookEnv) continue;
+    if (!seen.First(field.tag)) return Refuse(field.tag);
+    Result<> taken;
+    switch (tag) {
+      case Tag::kHookPoint:
+        taken =
+            Store(ReadNumber(field, 1, static_cast<uint64_t>(HookPoint::kPoststop)), &item.point);
+        break;
+      case Tag::kHookPath:
+        taken = Store(ReadAbsolutePath(field, arena), &item.path);
+        break;
+      case Tag::kHookTimeoutMs:
+        taken = Store(ReadNumber(field, 0, INT32_MAX), &item.timeout_ms);
+        break;
+      default:
+        return Refuse(field.tag);
+    }
+    if (!taken) return std::unexpected(taken.error());
+  }
+  if (!seen.Has(Tag::kHookPoint)) return Refuse(Tag::kHookPoint);
+  if (item.path == nullptr) return Refuse(Tag::kHookPath);
+  if (counts.of(Tag::kHookArg) > kMaxMounts) return Refuse(Tag::kHookArg, E2BIG);
+  if (counts.of(Tag::kHookEnv) > kMaxMounts) return Refuse(Tag::kHookEnv, E2BIG);
+  Result<> taken = Store(
+      ReadStrings(group, Tag::kHookArg, counts.of(Tag::kHookArg), item.path, arena), &item.argv);
+  if (taken) {
+    taken = Store(ReadStrings(group, Tag::kHookEnv, counts.of(Tag::kHookEnv), nullptr, arena),
+                  &item.envp);
+  }
+  if (!taken) return std::unexpected(taken.error());
+  return item;
+}
+
+Result<NamespaceItem> ParseNamespace(const Field& group, Arena& arena) noexcept {
+  NamespaceItem item;
+  SeenTags seen;
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        if (tag == Tag::kNamespaceFile) return Store(ReadAbsolutePath(field, arena), &item.path);
+        if (tag != Tag::kNamespaceKind) return Refuse(field.tag);
+        return Store(ReadNumber(field, 0, kAllNamespaces), &item.kind);
+      });
+  if (!read) return std::unexpected(read.error());
+  // The mount namespace is what is made here; the others can be entered by the child.
+  constexpr uint64_t kJoined = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+  if ((item.kind & ~kJoined) != 0 || item.kind == 0 || (item.kind & (item.kind - 1)) != 0) {
+    return Refuse(Tag::kNamespaceKind);
+  }
+  if (item.path == nullptr) return Refuse(Tag::kNamespaceFile);
+  return item;
+}
+
 // The lists of a Launch, each as long as the first pass over the fields said.
 struct LaunchLists {
   ListBuilder<const char*> layers;
@@ -260,6 +342,8 @@ struct LaunchLists {
   ListBuilder<SysctlItem> sysctls;
   ListBuilder<DeviceItem> devices;
   ListBuilder<DeviceRule> device_rules;
+  ListBuilder<HookItem> hooks;
+  ListBuilder<NamespaceItem> namespaces;
 
   Result<> Reserve(const TagCounts& counts, Arena& arena) noexcept {
     const auto reserve = [&](auto& list, Tag tag, uint32_t most) noexcept -> Result<> {
@@ -276,6 +360,8 @@ struct LaunchLists {
     if (ok) ok = reserve(sysctls, Tag::kSysctl, kMaxMounts);
     if (ok) ok = reserve(devices, Tag::kDevice, kMaxMounts);
     if (ok) ok = reserve(device_rules, Tag::kDeviceRule, kMaxDeviceRules);
+    if (ok) ok = reserve(hooks, Tag::kHook, kMaxMounts);
+    if (ok) ok = reserve(namespaces, Tag::kNamespacePath, kMaxMounts);
     return ok;
   }
 };
@@ -314,6 +400,41 @@ Result<bool> TakeListed(const Field& field, LaunchLists& lists, Arena& arena) no
       break;
     case Tag::kDeviceRule:
       taken = Add(plan::ParseDeviceRule(field), lists.device_rules, field);
+      break;
+    default:
+      return false;
+  }
+  if (!taken) return std::unexpected(taken.error());
+  return true;
+}
+
+// What only a bundle has.
+Result<bool> TakeBundle(const Field& field, LaunchLists& lists, SeenTags& seen, LaunchPlan& plan,
+                        Arena& arena) noexcept {
+  BundlePlan& bundle = plan.bundle;
+  const Tag tag = static_cast<Tag>(field.tag);
+  Result<> taken;
+  switch (tag) {
+    case Tag::kHook:
+      taken = Add(ParseHook(field, arena), lists.hooks, field);
+      break;
+    case Tag::kNamespacePath:
+      taken = Add(ParseNamespace(field, arena), lists.namespaces, field);
+      break;
+    case Tag::kRootfs:
+    case Tag::kHookState:
+    case Tag::kDomainname:
+    case Tag::kCgroupsPath:
+      if (!seen.First(field.tag)) return Refuse(field.tag);
+      if (tag == Tag::kRootfs) taken = Store(ReadAbsolutePath(field, arena), &bundle.rootfs);
+      if (tag == Tag::kHookState) {
+        taken = Store(ReadText(field, arena, kMaxHookState), &bundle.hook_state);
+      }
+      if (tag == Tag::kDomainname) {
+        taken = Store(ReadText(field, arena, kMaxHostname), &plan.domainname);
+      }
+      if (tag == Tag::kCgroupsPath)
+        taken = Store(ReadStorePath(field, arena), &bundle.cgroups_path);
       break;
     default:
       return false;
@@ -373,9 +494,9 @@ Result<> CheckNamespaces(const LaunchPlan& plan) noexcept {
   return {};
 }
 
-}  // namespace
+enum class Form { kContainer, kBundle };
 
-Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
+Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   auto* launch = arena.Array<LaunchPlan>(1);
   if (launch == nullptr) return plan::NoRoom();
   launch->namespaces = kAllNamespaces;
@@ -388,13 +509,17 @@ Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
   if (ok) ok = lists.Reserve(counts, arena);
   if (ok) ok = process.Begin(counts);
   if (!ok) return std::unexpected(ok.error());
-  if (counts.of(Tag::kLayer) == 0) return Refuse(Tag::kLayer);
+  const Tag root = form == Form::kBundle ? Tag::kRootfs : Tag::kLayer;
+  if (counts.of(root) == 0) return Refuse(root);
 
   FieldReader reader(body);
   Field field;
   while (reader.Next(&field)) {
     Result<bool> taken = TakeListed(field, lists, arena);
     if (taken && !*taken) taken = process.Take(field, seen);
+    if (taken && !*taken && form == Form::kBundle) {
+      taken = TakeBundle(field, lists, seen, *launch, arena);
+    }
     if (!taken) return std::unexpected(taken.error());
     if (*taken) continue;
     if (!seen.First(field.tag)) return Refuse(field.tag);
@@ -417,7 +542,19 @@ Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
   if (const auto checked = CheckNamespaces(*launch); !checked) {
     return std::unexpected(checked.error());
   }
+  launch->bundle.hooks = lists.hooks.list();
+  launch->bundle.namespaces = lists.namespaces.list();
   return launch;
+}
+
+}  // namespace
+
+Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena) {
+  return ParseForm(body, Form::kContainer, arena);
+}
+
+Result<const LaunchPlan*> ParseBundle(Bytes body, Arena& arena) {
+  return ParseForm(body, Form::kBundle, arena);
 }
 
 Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena) {

@@ -14,6 +14,9 @@ namespace caisson {
 // Failure{kParse, EINVAL or E2BIG, index = the tag}. Never reads outside `body` (fuzzed).
 [[nodiscard]] Result<const LaunchPlan*> ParseLaunch(Bytes body, Arena& arena);
 [[nodiscard]] Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena);
+// A Launch whose root is a folder of the host, with hooks and namespaces to join: what the one-shot
+// form of launch takes, and ParseLaunch refuses.
+[[nodiscard]] Result<const LaunchPlan*> ParseBundle(Bytes body, Arena& arena);
 
 // An arena of this size is enough for any body of `body_bytes` (its pages are only touched when
 // used). A smaller one may give Failure{kArena, ENOMEM}.

@@ -222,6 +222,20 @@ enum class Tag : uint16_t {
   kRuleMajor = 185,   // u64; ~0: any
   kRuleMinor = 186,   // u64; ~0: any
   kRuleAccess = 187,  // u64: bits of DeviceAccess
+  // Bundle: a Launch as an OCI runtime reads it, for the one-shot form of launch alone
+  kRootfs = 240,         // string: host path of the root, in place of kLayer
+  kHook = 241,           // group, repeated, in order
+  kHookPoint = 242,      // u64: HookPoint
+  kHookPath = 243,       // string: absolute; of the host, kStartContainer's of the container
+  kHookArg = 244,        // string, repeated; absent: the path alone
+  kHookEnv = 245,        // string, repeated
+  kHookTimeoutMs = 246,  // u64; 0: none
+  kHookState = 247,      // string: members of the state's JSON, all but status and pid
+  kNamespacePath = 248,  // group, repeated: a namespace to join, in place of a new one
+  kNamespaceKind = 249,  // u64: CLONE_NEW*
+  kNamespaceFile = 250,  // string: absolute host path
+  kDomainname = 251,     // string
+  kCgroupsPath = 252,    // string: below the root of each hierarchy
 
   // Exited
   kExitCode = 150,    // u64: present when it exited
@@ -261,6 +275,16 @@ enum class MountKind : uint64_t {
   kCgroup = 8,   // view of the container's own cgroup
   kOverlay = 9,  // lower = host path kMountSource, upper = kMountScratch
   kShm = 10,     // tmpfs; without data: 64 MiB, mode 1777
+};
+
+// The points of the OCI runtime-spec's hooks, in the order in which they are reached.
+enum class HookPoint : uint64_t {
+  kPrestart = 1,         // the runtime's namespaces; all of the container's are there
+  kCreateRuntime = 2,    // the same
+  kCreateContainer = 3,  // the container's namespaces, before the pivot
+  kStartContainer = 4,   // in the container, before exec
+  kPoststart = 5,        // the runtime's
+  kPoststop = 6,         // the runtime's
 };
 
 enum class SeccompPolicy : uint64_t {

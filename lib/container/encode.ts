@@ -3,7 +3,7 @@ import type { StdioKind } from '../native/protocol.js';
 import { MountKind, SeccompPolicy, Tag } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { capabilityMask, type CapabilityName } from './capabilities.js';
-import { capabilitySet, PREPARED_MOUNTS, UMASK } from './defaults.js';
+import { capabilitySet, PREPARED_MOUNTS } from './defaults.js';
 import { encodeResources } from './encode-resources.js';
 import type {
   OciCapabilities,
@@ -127,7 +127,7 @@ function encodeProcess(
   fields.append(kept(process.rlimits, encodeRlimits));
   if (process.oomScoreAdj !== undefined) fields.u64(Tag.oomScoreAdj, process.oomScoreAdj);
   encodeSeccomp(fields, seccomp);
-  fields.u64(Tag.umask, UMASK);
+  fields.u64(Tag.umask, process.user.umask);
 }
 
 function encodeTerminal(fields: FieldWriter, size: TerminalSize | undefined): void {
@@ -305,14 +305,25 @@ function encodeMount(fields: FieldWriter, mount: OciMount): void {
   let attributes = 0;
   for (const option of options) {
     const attribute = ATTRIBUTES[option];
+    const propagation = PROPAGATION[option];
     if (attribute !== undefined) attributes |= attribute;
+    else if (propagation !== undefined) fields.u64(Tag.mountPropagation, propagation);
     else if (option.startsWith('scratch=')) fields.string(Tag.mountScratch, option.slice(8));
     else if (!BIND_WORDS.has(option)) data.push(option);
   }
   if (!PREPARED_MOUNTS.has(mount)) fields.strings(Tag.mountData, data);
   if (attributes !== 0) fields.u64(Tag.mountAttr, attributes);
   if (options.includes('rro')) fields.u64(Tag.mountAttrRecursive, 1);
+  if (options.includes('bind')) fields.u64(Tag.mountRecursive, 0);
 }
+
+/** MS_SLAVE and MS_SHARED of mount(2); private is what a mount is anyway. */
+const PROPAGATION: Readonly<Record<string, number>> = {
+  slave: 0x8_0000,
+  rslave: 0x8_0000,
+  shared: 0x10_0000,
+  rshared: 0x10_0000,
+};
 
 /** A tmpfs on /dev gets its nodes, whoever asks for it; /dev/shm is a kind of its own where it is ours. */
 function kindOf(mount: OciMount): MountKind {

@@ -123,6 +123,19 @@ export const Tag = {
   seccompOperator: 140,
   seccompValue: 141,
   seccompValueTwo: 142,
+  rootfs: 240,
+  hook: 241,
+  hookPoint: 242,
+  hookPath: 243,
+  hookArg: 244,
+  hookEnv: 245,
+  hookTimeoutMs: 246,
+  hookState: 247,
+  namespacePath: 248,
+  namespaceKind: 249,
+  namespaceFile: 250,
+  domainname: 251,
+  cgroupsPath: 252,
   exitCode: 150,
   exitSignal: 151,
   reason: 152,
@@ -188,6 +201,16 @@ export const MountKind = {
   shm: 10,
 } as const;
 export type MountKind = (typeof MountKind)[keyof typeof MountKind];
+
+export const HookPoint = {
+  prestart: 1,
+  createRuntime: 2,
+  createContainer: 3,
+  startContainer: 4,
+  poststart: 5,
+  poststop: 6,
+} as const;
+export type HookPoint = (typeof HookPoint)[keyof typeof HookPoint];
 
 export const SeccompPolicy = {
   default: 1,

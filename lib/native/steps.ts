@@ -77,6 +77,7 @@ export const STEPS = [
   { name: 'shareNamespace', syscall: 'setns' },
   { name: 'cgroupDevices', syscall: 'bpf' },
   { name: 'outOfMemory', syscall: 'memory.max' },
+  { name: 'hook', syscall: 'hook' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

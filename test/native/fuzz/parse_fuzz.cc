@@ -40,9 +40,22 @@ void Check(const ProcessPlan& process) {
   Require(process.seccomp.count <= 4096);
 }
 
+void Check(const BundlePlan& bundle) {
+  Absolute(bundle.rootfs);
+  if (bundle.cgroups_path != nullptr) Relative(bundle.cgroups_path);
+  (void)strlen(bundle.hook_state);
+  for (const HookItem& hook : bundle.hooks) {
+    Absolute(hook.path);
+    Require(hook.argv[0] != nullptr);
+    for (const char* const* arg = hook.argv; *arg != nullptr; ++arg) (void)strlen(*arg);
+    for (const char* const* env = hook.envp; *env != nullptr; ++env) (void)strlen(*env);
+  }
+  for (const NamespaceItem& item : bundle.namespaces) Absolute(item.path);
+}
+
 void Check(const LaunchPlan& plan) {
   Check(plan.process);
-  Require(plan.layers.count > 0 && plan.layers.count <= kMaxLayers);
+  Require(plan.layers.count <= kMaxLayers);
   for (const char* layer : plan.layers) Relative(layer);
   if (plan.folder != nullptr) Relative(plan.folder);
   if (plan.log.path != nullptr) Relative(plan.log.path);
@@ -69,6 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Arena arena(ParseArenaBytes(size));
     const auto plan = ParseLaunch(body, arena);
     if (plan) Check(**plan);
+    if (plan) Require((*plan)->layers.count > 0 && (*plan)->bundle.hooks.count == 0);
     // The size that parse.h promises is enough.
     if (!plan) Require(plan.error().step == Step::kParse);
   }
@@ -76,6 +90,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Arena arena(ParseArenaBytes(size));
     const auto plan = ParseExec(body, arena);
     if (plan) Check((*plan)->process);
+    if (!plan) Require(plan.error().step == Step::kParse);
+  }
+  {
+    Arena arena(ParseArenaBytes(size));
+    const auto plan = ParseBundle(body, arena);
+    if (plan) Check(**plan);
+    if (plan) Check((*plan)->bundle);
     if (!plan) Require(plan.error().step == Step::kParse);
   }
   {

@@ -227,6 +227,79 @@ void EndsInANullAndHasRoomForHome() {
   CHECK(process.envp[1] == nullptr && process.envp[2] == nullptr);
 }
 
+std::string Bundle(const FieldWriter& body) {
+  Arena arena(ParseArenaBytes(body.bytes().size()));
+  const auto plan = ParseBundle(body.bytes(), arena);
+  return plan ? "ok" : Told(plan.error());
+}
+
+FieldWriter LeastBundle() {
+  FieldWriter body;
+  body.String(Tag::kRootfs, "/bundle/rootfs").String(Tag::kArg, "true");
+  return body;
+}
+
+FieldWriter Hook(const char* path) {
+  FieldWriter hook;
+  hook.U64(Tag::kHookPoint, 1).String(Tag::kHookPath, path);
+  return hook;
+}
+
+void TakesBundlesWhereTheyAreAskedFor() {
+  const auto with = [](Tag tag, const FieldWriter& group) {
+    auto body = LeastBundle();
+    body.Group(tag, group);
+    return Bundle(body);
+  };
+  CHECK_EQ(Bundle(LeastBundle()), "ok");
+  CHECK_EQ(Launch(LeastBundle()), Einval(Tag::kLayer));
+  CHECK_EQ(Bundle(Least()), Einval(Tag::kRootfs));
+  CHECK_EQ(With(Tag::kRootfs, "/bundle/rootfs"), Einval(Tag::kRootfs));
+  CHECK_EQ(WithGroup(Tag::kHook, Hook("/bin/hook")), Einval(Tag::kHook));
+
+  CHECK_EQ(with(Tag::kHook, Hook("/bin/hook")), "ok");
+  CHECK_EQ(with(Tag::kHook, Hook("bin/hook")), Einval(Tag::kHookPath));
+  FieldWriter hook = Hook("/bin/hook");
+  hook.U64(Tag::kHookPoint, 2);
+  CHECK_EQ(with(Tag::kHook, hook), Einval(Tag::kHookPoint));
+  hook = FieldWriter();
+  hook.U64(Tag::kHookPoint, 7).String(Tag::kHookPath, "/bin/hook");
+  CHECK_EQ(with(Tag::kHook, hook), Einval(Tag::kHookPoint));
+
+  FieldWriter space;
+  space.U64(Tag::kNamespaceKind, CLONE_NEWNET).String(Tag::kNamespaceFile, "/run/netns/a");
+  CHECK_EQ(with(Tag::kNamespacePath, space), "ok");
+  space = FieldWriter();
+  space.U64(Tag::kNamespaceKind, CLONE_NEWNET | CLONE_NEWIPC).String(Tag::kNamespaceFile, "/a");
+  CHECK_EQ(with(Tag::kNamespacePath, space), Einval(Tag::kNamespaceKind));
+
+  auto twice = LeastBundle();
+  twice.String(Tag::kRootfs, "/other");
+  CHECK_EQ(Bundle(twice), Einval(Tag::kRootfs));
+  for (const char* path : {"/leading", "a/../b", "", "a//b"}) {
+    auto body = LeastBundle();
+    body.String(Tag::kCgroupsPath, path);
+    CHECK_EQ(Bundle(body), Einval(Tag::kCgroupsPath));
+  }
+}
+
+void GivesHooksAnArgvAndAnEnvironment() {
+  auto body = LeastBundle();
+  FieldWriter hook = Hook("/bin/hook");
+  hook.String(Tag::kHookArg, "name").String(Tag::kHookEnv, "A=1").String(Tag::kHookArg, "two");
+  body.Group(Tag::kHook, Hook("/bin/plain")).Group(Tag::kHook, hook);
+  Arena arena(ParseArenaBytes(body.bytes().size()));
+  const auto plan = ParseBundle(body.bytes(), arena);
+  CHECK(plan.has_value());
+  const List<HookItem>& hooks = (*plan)->bundle.hooks;
+  CHECK_EQ(hooks.count, 2u);
+  CHECK_EQ(hooks.items[0].argv[0], std::string("/bin/plain"));
+  CHECK(hooks.items[0].argv[1] == nullptr && hooks.items[0].envp[0] == nullptr);
+  CHECK_EQ(hooks.items[1].argv[1], std::string("two"));
+  CHECK(hooks.items[1].argv[2] == nullptr);
+  CHECK_EQ(hooks.items[1].envp[0], std::string("A=1"));
+}
+
 void SurvivesASmallArenaAndBrokenFrames() {
   auto body = Least();
   body.String(Tag::kEnv, "A=" + std::string(100'000, 'x'));
@@ -252,5 +325,7 @@ int main() {
   RUN(ChecksGroups);
   RUN(FindsWhereToLook);
   RUN(EndsInANullAndHasRoomForHome);
+  RUN(TakesBundlesWhereTheyAreAskedFor);
+  RUN(GivesHooksAnArgvAndAnEnvironment);
   RUN(SurvivesASmallArenaAndBrokenFrames);
 }

@@ -31,6 +31,7 @@ describe('lib/native/ mirrors the headers of the native part', () => {
     'Tag',
     'StdioKind',
     'MountKind',
+    'HookPoint',
     'SeccompPolicy',
     'Reason',
     'CgroupMode',

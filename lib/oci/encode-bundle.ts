@@ -1,0 +1,88 @@
+// A bundle → the fields that the one-shot form of launch takes: those of a Launch, and its own.
+import { encodeLaunch } from '../container/encode.js';
+import type { OciNamespace } from '../container/oci-spec.js';
+import type { Plan } from '../container/plan.js';
+import { planSeccomp, type SeccompHost } from '../container/seccomp-plan.js';
+import { StdioKind, Tag } from '../native/protocol.js';
+import { FieldWriter } from '../native/wire.js';
+import type { BundleRequest } from './config-request.js';
+import type { Hook } from './hooks-request.js';
+
+export interface BundleIdentity {
+  readonly id: string;
+  /** Absolute path. */
+  readonly bundle: string;
+}
+
+const JOIN: Readonly<Partial<Record<OciNamespace, number>>> = {
+  uts: 0x0400_0000,
+  ipc: 0x0800_0000,
+  network: 0x4000_0000,
+};
+
+export function encodeBundle(
+  request: BundleRequest,
+  { id, bundle }: BundleIdentity,
+  host: SeccompHost,
+): Uint8Array {
+  const { spec } = request;
+  const { descriptor } = StdioKind;
+  const fields = new FieldWriter(8192);
+  fields.append(
+    encodeLaunch(bundlePlan(request, host), {
+      stdio: [descriptor, descriptor, descriptor],
+      wantStarted: true,
+      warmPool: false,
+    }),
+  );
+  fields.string(Tag.rootfs, request.rootfs);
+  if (request.domainname !== undefined) fields.string(Tag.domainname, request.domainname);
+  if (request.cgroupsPath !== undefined) fields.string(Tag.cgroupsPath, request.cgroupsPath);
+  fields.string(Tag.hookState, stateMembers(request, { id, bundle }, spec.ociVersion));
+  for (const hook of request.hooks) encodeHook(fields, hook);
+  for (const { type, path } of request.joined) {
+    fields.group(Tag.namespacePath, (group) =>
+      group.u64(Tag.namespaceKind, JOIN[type] ?? 0).string(Tag.namespaceFile, path),
+    );
+  }
+  return fields.bytes();
+}
+
+function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
+  const { spec, joined } = request;
+  const { uid, gid } = spec.process.user;
+  // For the child a namespace is one of the container's own, wherever it comes from.
+  const namespaces = [...spec.linux.namespaces, ...joined.map(({ type }) => ({ type }))];
+  return {
+    oci: { ...spec, linux: { ...spec.linux, namespaces } },
+    layers: [],
+    hostname: spec.hostname ?? '',
+    peers: {},
+    files: [],
+    user: `${uid}:${gid}`,
+    groupAdd: request.additionalGids.map(String),
+    seccomp: planSeccomp(request.seccomp, spec.process.capabilities.bounding, host),
+    setHome: !spec.process.env.some((entry) => entry.startsWith('HOME=')),
+    log: { type: 'none' },
+    stdin: 'pipe',
+    timeoutMs: 0,
+    stopSignal: 'SIGTERM',
+  };
+}
+
+/** The state of the runtime-spec without status and pid, which change. */
+function stateMembers(
+  { annotations }: BundleRequest,
+  { id, bundle }: BundleIdentity,
+  ociVersion: string,
+): string {
+  return JSON.stringify({ ociVersion, id, bundle, annotations }).slice(1, -1);
+}
+
+function encodeHook(fields: FieldWriter, { point, path, args, env, timeoutMs }: Hook): void {
+  fields.group(Tag.hook, (group) => {
+    group.u64(Tag.hookPoint, point).string(Tag.hookPath, path);
+    group.strings(Tag.hookArg, args).strings(Tag.hookEnv, env);
+    if (timeoutMs > 0) group.u64(Tag.hookTimeoutMs, timeoutMs);
+  });
+}

@@ -1,0 +1,107 @@
+import {
+  checkAbsolutePath,
+  checkBoolean,
+  checkInteger,
+  checkString,
+  invalid,
+} from '../errors/arguments.js';
+import { parseCapabilities } from '../container/capabilities.js';
+import type { OciProcess, OciRlimit } from '../container/oci-spec.js';
+import { parseArgv } from '../container/process-request.js';
+import { isRlimit } from '../container/rlimits.js';
+import { items, refuse, section, texts } from './config-checks.js';
+
+const MAX_ID = 2 ** 32 - 2;
+const MAX_MASK = 0o777;
+/** 2^64-1 is no JavaScript number: what JSON.parse makes of it. */
+const UNLIMITED = 2 ** 64;
+
+export interface ProcessAsked {
+  readonly process: OciProcess;
+  readonly additionalGids: readonly number[];
+}
+
+export function parseOciProcess(value: unknown): ProcessAsked {
+  if (value === undefined || value === null) {
+    throw invalid('process', 'must be there: a container without one cannot be started');
+  }
+  const bag = section(value, 'process');
+  refuse(bag, 'process', ['execCPUAffinity', 'ioPriority', 'scheduler', 'terminal']);
+  const { user, additionalGids } = parseUser(bag['user']);
+  const args = items(bag['args'], 'process.args');
+  if (args.length === 0) throw invalid('process.args', 'must have at least one argument');
+  return {
+    additionalGids,
+    process: {
+      terminal: false,
+      user,
+      args: parseArgv(args, 'process.args'),
+      env: texts(bag['env'], 'process.env'),
+      cwd: checkAbsolutePath(bag['cwd'], 'process.cwd'),
+      capabilities: parseSets(bag['capabilities']),
+      rlimits: parseRlimits(bag['rlimits']),
+      noNewPrivileges: checkBoolean(bag['noNewPrivileges'] ?? false, 'process.noNewPrivileges'),
+    },
+  };
+}
+
+function parseUser(value: unknown): {
+  user: OciProcess['user'];
+  additionalGids: readonly number[];
+} {
+  const bag = section(value, 'process.user');
+  const id = (name: string): number =>
+    checkInteger(bag[name] ?? 0, `process.user.${name}`, 0, MAX_ID);
+  return {
+    user: {
+      uid: id('uid'),
+      gid: id('gid'),
+      umask: checkInteger(bag['umask'] ?? 0o022, 'process.user.umask', 0, MAX_MASK),
+    },
+    additionalGids: items(bag['additionalGids'], 'process.user.additionalGids').map((gid, index) =>
+      checkInteger(gid, `process.user.additionalGids[${index}]`, 0, MAX_ID),
+    ),
+  };
+}
+
+/** Absent: none at all. */
+function parseSets(value: unknown): OciProcess['capabilities'] {
+  const bag = section(value, 'process.capabilities');
+  const set = (name: string): readonly string[] =>
+    parseCapabilities(
+      items(bag[name], `process.capabilities.${name}`),
+      `process.capabilities.${name}`,
+    ).map((capability) => `CAP_${capability}`);
+  return {
+    bounding: set('bounding'),
+    effective: set('effective'),
+    permitted: set('permitted'),
+    inheritable: set('inheritable'),
+    ambient: set('ambient'),
+  };
+}
+
+function parseRlimits(value: unknown): readonly OciRlimit[] {
+  const seen = new Set<string>();
+  return items(value, 'process.rlimits').map((item, index) => {
+    const option = `process.rlimits[${index}]`;
+    const bag = section(item, option);
+    const type = checkString(bag['type'], `${option}.type`);
+    if (!type.startsWith('RLIMIT_') || !isRlimit(type.slice(7).toLowerCase())) {
+      throw invalid(`${option}.type`, `no such limit: ${JSON.stringify(type)}`);
+    }
+    if (seen.has(type)) throw invalid(`${option}.type`, `${type} is there twice`);
+    seen.add(type);
+    const soft = parseLimit(bag['soft'], `${option}.soft`);
+    const hard = parseLimit(bag['hard'], `${option}.hard`);
+    if (hard !== -1 && (soft === -1 || soft > hard)) {
+      throw invalid(option, 'the soft limit must not be above the hard one');
+    }
+    return { type, soft, hard };
+  });
+}
+
+function parseLimit(value: unknown, option: string): number {
+  if (typeof value === 'number' && value >= UNLIMITED) return -1;
+  return checkInteger(value, option, 0);
+}
