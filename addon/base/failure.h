@@ -92,7 +92,8 @@ namespace caisson {
   X(ShareNamespace, "setns")                       \
   X(CgroupDevices, "bpf")                          \
   X(OutOfMemory, "memory.max")                     \
-  X(Hook, "hook")
+  X(Hook, "hook")                                  \
+  X(Freeze, "write")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

@@ -122,6 +122,12 @@ struct Started {
 // Writes what is asked into a fresh group. Failure{kCgroupLimit, errno, the tag of the limit}.
 [[nodiscard]] Result<> LimitCgroup(const Host& host, const LimitsPlan& limits,
                                    const Cgroup& cgroup);
+// Holds everybody in the group and below still, or lets them go on. One that cannot be held still
+// in time is let go.
+enum class Freezing : uint8_t { kFreeze, kThaw };
+[[nodiscard]] Result<> SetFrozen(const Host& host, const std::string& name, Freezing wanted);
+// v1: whatever stands still in the groups of `freezer` goes on, and so can die.
+void ThawAll(const Hierarchy& freezer);
 // How often somebody in the group or below was killed for want of memory; 0 where nobody counts.
 [[nodiscard]] uint64_t OomKills(const Host& host, const std::string& name);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.

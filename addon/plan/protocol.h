@@ -61,6 +61,8 @@ enum class Type : uint16_t {
   kRelease =
       11,  // Folder: forget it without removing (it now belongs to nobody: an undone Register)
   kResize = 12,  // Target, Columns, Rows
+  kFreeze = 16,  // Target, a Launch: Done when all of it stands still
+  kThaw = 17,    // Target: Done when it goes on
   // answers
   kWelcome = 101,
   kDone = 102,

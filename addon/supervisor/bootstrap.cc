@@ -100,9 +100,23 @@ void HideArguments(int argc, char** argv) {
   (void)prctl(PR_SET_NAME, "caisson", 0, 0, 0);
 }
 
+// A supervisor that is killed ends when all of its containers have, and what stands still in a v1
+// group does not end. It has let go of `life` before.
+void LetFrozenDie(int pidfd, int life, const Runtime& runtime) {
+  constexpr int kUsuallyMs = 50;
+  pollfd ends[] = {{.fd = pidfd, .events = POLLIN, .revents = 0},
+                   {.fd = life, .events = 0, .revents = 0}};
+  while (ends[0].revents == 0 && ends[1].revents == 0) (void)poll(ends, 2, -1);
+  if (poll(ends, 1, kUsuallyMs) > 0) return;
+  for (const launch::Hierarchy& hierarchy : runtime.cgroups.hierarchies) {
+    if (hierarchy.name == "freezer") launch::ThawAll(hierarchy);
+  }
+}
+
 // Waits for the supervisor's end, however it comes, and undoes what it has left. Returns the exit
 // code.
-int AwaitSupervisor(int pidfd, const Runtime& runtime) {
+int AwaitSupervisor(int pidfd, int life, const Runtime& runtime) {
+  LetFrozenDie(pidfd, life, runtime);
   siginfo_t info;
   rusage usage;
   if (kernel::WaitPidfd(pidfd, &info, WEXITED, &usage) != 0) return kExitLost;
@@ -157,10 +171,14 @@ int RunSupervise(int argc, char** argv) {
   // The supervisor cannot see its own pid in the host's namespace: it reads it from here.
   int pair[2];
   UniqueFd pidfd;
+  UniqueFd life;  // ends when the supervisor lets go of its descriptors
   pid_t pid = -1;
-  if (pipe2(pair, O_CLOEXEC) == 0) {
+  int life_pair[2];
+  if (pipe2(life_pair, O_CLOEXEC) == 0 && pipe2(pair, O_CLOEXEC) == 0) {
     UniqueFd read_end(pair[0]);
     UniqueFd write_end(pair[1]);
+    life.reset(life_pair[0]);
+    const UniqueFd life_held(life_pair[1]);
     pid = kernel::Fork(CLONE_NEWPID, &pidfd);
     if (pid == 0) {
       write_end.reset();
@@ -185,7 +203,7 @@ int RunSupervise(int argc, char** argv) {
   }
   (void)close(kChannelFd);
   (void)close(kProgramFd);
-  return AwaitSupervisor(pidfd.get(), runtime);
+  return AwaitSupervisor(pidfd.get(), life.get(), runtime);
 }
 
 }  // namespace caisson

@@ -31,6 +31,14 @@ void Work(const HandContext& context, Message& job, Message* reply) {
     case JobKind::kKill:
       reply->failure = FailureOf(launch::KillCgroup(host, job.First(JobTag::kGroup)));
       return;
+    case JobKind::kFreeze:
+    case JobKind::kThaw: {
+      const bool freeze = job.kind == JobKind::kFreeze;
+      reply->failure = FailureOf(
+          launch::SetFrozen(host, job.First(JobTag::kGroup),
+                            freeze ? launch::Freezing::kFreeze : launch::Freezing::kThaw));
+      return;
+    }
     case JobKind::kKit: {
       auto kit = launch::MakeKit(host);
       if (!kit) {

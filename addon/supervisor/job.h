@@ -23,6 +23,8 @@ enum class JobKind : uint32_t {
   kLaunch,   // body: Launch. A container's process
   kExec,     // body: Exec. A process in a container
   kKill,     // kGroup
+  kFreeze,   // kGroup
+  kThaw,     // kGroup
   kKit,      // launch::Kit
   kSlot,     // kFolder, kLayer…: scratch folder with its overlay, and a namespace with that
   kGroup,    // kGroup: makes it

@@ -62,6 +62,9 @@ void Requests::Handle(Request request) {
       return Signal(request);
     case Type::kKill:
       return Kill(request);
+    case Type::kFreeze:
+    case Type::kThaw:
+      return Freeze(request);
     case Type::kRegister:
       return folders_.Register(request);
     case Type::kRelease:
@@ -138,6 +141,18 @@ void Requests::Resize(const Request& request) {
                                      static_cast<uint16_t>(rows));
   if (!resized) return answers_.Failed(request.id, resized.error());
   answers_.Done(request.id);
+}
+
+void Requests::Freeze(const Request& request) {
+  const auto numbers = ReadNumbers(request.body->bytes(), {Tag::kTarget});
+  if (!numbers) return answers_.Failed(request.id, numbers.error());
+  const uint64_t target = numbers->front();
+  if (target > UINT32_MAX) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kTarget)});
+  }
+  const bool freeze = request.type == Type::kFreeze;
+  tasks_.SetFrozen(request.id, static_cast<uint32_t>(target),
+                   freeze ? launch::Freezing::kFreeze : launch::Freezing::kThaw);
 }
 
 void Requests::Warm(const Request& request) {

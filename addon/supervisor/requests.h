@@ -35,6 +35,7 @@ class Requests {
   void Hello(const Request& request);
   void Signal(const Request& request);
   void Kill(const Request& request);
+  void Freeze(const Request& request);
   void Resize(const Request& request);
   void Warm(const Request& request);
   void Refuse(const Request& request, int error);

@@ -34,6 +34,7 @@ struct Task {
   bool wants_terminal = false;
   bool kill_wanted = false;  // before its pid was known
   bool group_used = false;   // its group may hold groups, or anything: not to be recycled
+  bool frozen = false;       // or about to be: nobody may be started in it
   bool fresh_group = false;  // it has limits or device rules that no other container has
   bool own_group = false;    // one of the supervisor's: recycled
   bool group_ready = false;

@@ -31,6 +31,8 @@ class Tasks {
   void Exec(Request request);
   [[nodiscard]] Result<> Signal(uint32_t target, int signal);
   [[nodiscard]] Result<> Kill(uint32_t target);
+  // Answers `request`.
+  void SetFrozen(uint32_t request, uint32_t target, launch::Freezing wanted);
   [[nodiscard]] Result<> Resize(uint32_t target, uint16_t columns, uint16_t rows);
 
   // Kills everything; `gone` when the last one was answered for.
@@ -64,6 +66,7 @@ class Tasks {
   void OnPidfd(Task* task);
   void CountOomKills(Task* task);
   void OnTimeout(uint32_t id);
+  void Thaw(const Task& task);
   void SendKill(Task* task);
   void KillGroup(Task* task);
   [[nodiscard]] bool HasExecs(uint32_t container) const;

@@ -63,6 +63,7 @@ void Tasks::OnTimeout(uint32_t id) {
 void Tasks::SendKill(Task* task) {
   task->kill_wanted = true;
   if (!task->pidfd) return;  // OnCloned comes back to it.
+  if (task->frozen) Thaw(*task);
   if (task->own_pids) {
     (void)sys::PidfdSendSignal(task->pidfd.get(), SIGKILL);  // ESRCH: it has just ended.
   } else if (task->is_subreaper()) {

@@ -111,6 +111,9 @@ void Tasks::Exec(Request request) {
     return answers_.Failed(request.id, {Step::kNotRunning, 0, ESRCH, 0});
   }
 
+  // It would be born standing still.
+  if (container->frozen) return answers_.Failed(request.id, {Step::kNotRunning, 0, EBUSY, 0});
+
   auto made = std::make_unique<Task>();
   Task* task = made.get();
   task->id = request.id;

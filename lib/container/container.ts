@@ -29,6 +29,7 @@ import type {
   StopOptions,
   WaitOptions,
 } from './options.js';
+import { pauseContainer, resumeContainer } from './pause.js';
 import type { Process } from './process.js';
 import { shellLine } from './quote.js';
 import { parseRemove, removeContainer } from './remove.js';
@@ -164,8 +165,8 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /**
    * Calls `listener` at each such event from now on. All handles to a container share its events. What a
-   * listener throws becomes an uncaught exception and disturbs nothing else. `'health'`, `'pause'` and
-   * `'resume'` come with later versions.
+   * listener throws becomes an uncaught exception and disturbs nothing else. `'health'` comes with a later
+   * version.
    */
   on(event: ContainerEventName, listener: (event: ContainerEvent) => void): this {
     this.#own('follow').emitter.on(event, listener);
@@ -235,6 +236,26 @@ export class Container extends LaterVerbs implements AsyncDisposable {
    */
   async restart(): Promise<void> {
     await restartContainer(this.#own('restart'));
+  }
+
+  /**
+   * Holds all of its processes still, execs included; resolves when they are. What is sent to it waits; nothing can
+   * be started in it. A timeout goes on, and `stop`, `kill`, `remove` and `close` end it all the same.
+   *
+   * @throws {@link CaissonError} `ERR_CONTAINER_NOT_STARTED`, `ERR_CONTAINER_NOT_RUNNING` (also when it is paused);
+   * `ERR_UNSUPPORTED` where there is no cgroup to freeze
+   */
+  async pause(): Promise<void> {
+    await pauseContainer(this.#own('pause'));
+  }
+
+  /**
+   * Lets a paused one go on.
+   *
+   * @throws {@link CaissonError} `ERR_CONTAINER_NOT_PAUSED`, `ERR_CONTAINER_NOT_STARTED`
+   */
+  async resume(): Promise<void> {
+    await resumeContainer(this.#own('resume'));
   }
 
   /**

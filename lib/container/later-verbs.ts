@@ -34,14 +34,6 @@ const refuse = (what: string, since = LATER): Promise<never> =>
  * the version that brings it, as it would then: a promise rejects, an iteration or a stream fails, the rest throws.
  */
 export class LaterVerbs {
-  pause(): Promise<void> {
-    return refuse('pause()', ISOLATION);
-  }
-
-  resume(): Promise<void> {
-    return refuse('resume()', ISOLATION);
-  }
-
   ready(_ready?: Ready, _options?: Call): Promise<void> {
     return refuse('ready()');
   }

@@ -6,7 +6,9 @@
 //                         └──exit─────────────────────────────────────────────► exited
 //   exited ──start──► starting        created, exited ──remove──► removed
 //
-// `restart` is stop and start; meanwhile it is `restarting`. `paused` belongs to a later version.
+//   running ──pause──► paused ──resume──► running      paused ──stop, exit──► as from running
+//
+// `restart` is stop and start; meanwhile it is `restarting`.
 import { CaissonError, type ErrorCode } from '../errors/index.js';
 import type { ExitInfo } from './exit-info.js';
 import type { Run } from './run-record.js';
@@ -25,19 +27,29 @@ export type Status = ContainerState['status'];
 
 /** What may be asked of a container, and in which states. */
 export type Verb =
-  'start' | 'stop' | 'restart' | 'kill' | 'exec in' | 'spawn in' | 'attach to' | 'remove' | 'pause';
+  | 'start'
+  | 'stop'
+  | 'restart'
+  | 'kill'
+  | 'exec in'
+  | 'spawn in'
+  | 'attach to'
+  | 'remove'
+  | 'pause'
+  | 'resume';
 
 const ALLOWED: Readonly<Record<Verb, readonly Status[]>> = {
   start: ['created', 'exited'],
   // Stopping what has ended tells how it ended; what is starting is stopped once it has started.
   stop: ['starting', 'running', 'paused', 'stopping', 'restarting', 'exited'],
-  restart: ['running', 'exited'],
+  restart: ['running', 'paused', 'exited'],
   kill: ['running', 'paused', 'stopping', 'restarting'],
   'exec in': ['running', 'stopping'],
   'spawn in': ['running', 'stopping'],
-  'attach to': ['running', 'stopping'],
+  'attach to': ['running', 'paused', 'stopping'],
   remove: ['created', 'exited', 'removed'],
   pause: ['running'],
+  resume: ['paused'],
 };
 
 const EVER_STARTED: readonly Verb[] = [
@@ -47,6 +59,8 @@ const EVER_STARTED: readonly Verb[] = [
   'exec in',
   'spawn in',
   'attach to',
+  'pause',
+  'resume',
 ];
 
 /** @throws {@link CaissonError} why `verb` cannot be done to a container in this state. */
@@ -54,7 +68,8 @@ export function assertCan(verb: Verb, state: Status, container: string): void {
   if (ALLOWED[verb].includes(state)) return;
   const action = verb;
   const code = refusal(verb, state);
-  throw new CaissonError(code, { container, action, state });
+  const hint = state === 'paused' ? { hint: 'It is paused: resume() lets it go on.' } : {};
+  throw new CaissonError(code, { container, action, state }, hint);
 }
 
 function refusal(
@@ -66,11 +81,12 @@ function refusal(
     | 'ERR_CONTAINER_NOT_STARTED'
     | 'ERR_CONTAINER_RUNNING'
     | 'ERR_CONTAINER_NOT_RUNNING'
+    | 'ERR_CONTAINER_NOT_PAUSED'
   ) {
   if (state === 'removed') return 'ERR_CONTAINER_REMOVED';
   if (verb === 'start' || verb === 'remove') return 'ERR_CONTAINER_RUNNING';
   if (state === 'created' && EVER_STARTED.includes(verb)) return 'ERR_CONTAINER_NOT_STARTED';
-  return 'ERR_CONTAINER_NOT_RUNNING';
+  return verb === 'resume' ? 'ERR_CONTAINER_NOT_PAUSED' : 'ERR_CONTAINER_NOT_RUNNING';
 }
 
 /** Which state may follow which. */
@@ -79,7 +95,7 @@ const FOLLOWS: Readonly<Record<Status, readonly Status[]>> = {
   // Back to what it was, when the start failed.
   starting: ['running', 'created', 'exited'],
   running: ['paused', 'stopping', 'restarting', 'exited'],
-  paused: ['running', 'stopping', 'exited'],
+  paused: ['running', 'stopping', 'restarting', 'exited'],
   stopping: ['running', 'exited'],
   restarting: ['running', 'exited'],
   exited: ['starting', 'removed'],

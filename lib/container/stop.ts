@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { CaissonError, abortError, throwIfAborted } from '../errors/index.js';
 import { checkBag, checkInteger, checkSignal } from '../errors/arguments.js';
 import { parseSignal, SIGKILL, stopSignalNumber } from '../native/signals.js';
+import { Type } from '../native/protocol.js';
 import type { ExitInfo } from './exit-info.js';
+import { setFrozen } from './pause.js';
 import type { Run } from './run-record.js';
 import { assertCan } from './state.js';
 import type { Supervised } from './supervise.js';
@@ -56,9 +58,10 @@ export async function stopContainer(
     core.stopping.grace.shorten(graceOf(core, request));
   } else if (state.status === 'running' || state.status === 'paused') {
     const { run } = state;
-    core.stopping = stop(core, run, request);
+    core.stopping = stop(core, run, request, state.status === 'paused');
     core.stopping.outcome.catch(() => undefined); // it is told to those who wait for it
-    if (core.state.status === 'running') core.enter({ status: becomes, run });
+    const { status } = core.state;
+    if (status === 'running' || status === 'paused') core.enter({ status: becomes, run });
   }
   const ended = core.stopping?.outcome ?? core.lastRun?.exited;
   if (ended === undefined) {
@@ -73,14 +76,14 @@ const signalOf = (core: Supervised, { stopSignal }: StopRequest): number =>
 const graceOf = (core: Supervised, request: StopRequest): number =>
   signalOf(core, request) === SIGKILL ? 0 : request.graceMs;
 
-function stop(core: Supervised, run: Run, request: StopRequest): Stopping {
+function stop(core: Supervised, run: Run, request: StopRequest, paused: boolean): Stopping {
   const graceMs = graceOf(core, request);
   const grace = new Grace(graceMs);
   const work = async (): Promise<ExitInfo> => {
     try {
       if (graceMs > 0) {
         // What cannot be asked to end is ended.
-        const asked = sendSignal(core, run, signalOf(core, request), 'stop').then(
+        const asked = askToEnd(core, run, signalOf(core, request), paused).then(
           () => grace.over,
           () => undefined,
         );
@@ -94,6 +97,17 @@ function stop(core: Supervised, run: Run, request: StopRequest): Stopping {
     }
   };
   return { outcome: work(), grace };
+}
+
+/** What stands still hears nothing: it goes on once the signal waits for it. */
+async function askToEnd(
+  core: Supervised,
+  run: Run,
+  signal: number,
+  paused: boolean,
+): Promise<void> {
+  await sendSignal(core, run, signal, 'stop');
+  if (paused) await setFrozen(core, Type.thaw, 'stop');
 }
 
 /** Some time, which can be made less. */

@@ -42,6 +42,8 @@ export class Supervised {
   removing: Promise<void> | undefined;
   /** One stop, likewise. */
   stopping: Stopping | undefined;
+  /** What is being done by `pause` and `resume`, one after the other; never rejects. */
+  pausing: Promise<void> = Promise.resolve();
   /** One start, likewise; never rejects. */
   starting: Promise<void> | undefined;
   /** `'oom'` was told of one of its processes since it was started. */
@@ -164,7 +166,7 @@ export class Supervised {
     const time = new Date();
     const { id, name } = this;
     const exit = 'exit' in state ? state.exit : undefined;
-    if (type === 'start' || type === 'exit' || type === 'remove') {
+    if (type !== 'health' && type !== 'restart') {
       this.parts.emit({ type: `container.${type}`, id, name, time });
     }
     try {

@@ -55,6 +55,11 @@ export interface ErrorDetails {
     readonly action: string;
     readonly state: string;
   };
+  ERR_CONTAINER_NOT_PAUSED: {
+    readonly container: string;
+    readonly action: string;
+    readonly state: string;
+  };
   ERR_CONTAINER_RUNNING: {
     readonly container: string;
     readonly action: string;
@@ -143,6 +148,7 @@ export const MESSAGES: Text = {
     `the name ${quote(d.name)} is in use` + (d.id === undefined ? '' : ` by container ${d.id}`),
   ERR_CONTAINER_NOT_STARTED: (d) => `cannot ${d.action} ${d.container}: it was never started`,
   ERR_CONTAINER_NOT_RUNNING: (d) => `cannot ${d.action} ${d.container}: it is ${d.state}`,
+  ERR_CONTAINER_NOT_PAUSED: (d) => `cannot ${d.action} ${d.container}: it is ${d.state}`,
   ERR_CONTAINER_RUNNING: (d) => `cannot ${d.action} ${d.container}: it is ${d.state}`,
   ERR_CONTAINER_REMOVED: (d) => `cannot ${d.action} ${d.container}: it was removed`,
   ERR_PROCESS_NOT_FOUND: (d) => `no such process: ${quote(d.process)}`,

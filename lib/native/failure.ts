@@ -98,7 +98,8 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
     return new CaissonError('ERR_HAND_LOST', { action: context.action }, { cause });
   }
   if (failed.step === 'notRunning') {
-    const details = { container: context.container ?? '', action: context.action, state: 'exited' };
+    const state = name === 'EBUSY' ? 'paused' : 'exited';
+    const details = { container: context.container ?? '', action: context.action, state };
     return new CaissonError('ERR_CONTAINER_NOT_RUNNING', details, { cause });
   }
   if (failed.step === 'shareNamespace' && name === 'ESRCH') {

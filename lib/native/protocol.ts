@@ -18,6 +18,8 @@ export const Type = {
   warm: 10,
   release: 11,
   resize: 12,
+  freeze: 16,
+  thaw: 17,
   welcome: 101,
   done: 102,
   failed: 103,

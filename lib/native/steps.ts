@@ -78,6 +78,7 @@ export const STEPS = [
   { name: 'cgroupDevices', syscall: 'bpf' },
   { name: 'outOfMemory', syscall: 'memory.max' },
   { name: 'hook', syscall: 'hook' },
+  { name: 'freeze', syscall: 'write' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

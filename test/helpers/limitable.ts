@@ -2,19 +2,18 @@ import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'nod
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 const TOP = '/sys/fs/cgroup';
-const V1_NAMES: Readonly<Record<string, string>> = { io: 'blkio' };
+const V1_NAMES: Readonly<Record<string, string>> = { io: 'blkio', freeze: 'freezer' };
 
 /**
- * Whether this user can limit what `controller` (by its v2 name) controls, by looking at the machine: root
- * wherever it is mounted, an ordinary user where a v2 group is delegated that has it.
+ * Whether this user can limit what `controller` (by its v2 name, or `freeze`) controls, by looking at the machine:
+ * root wherever it is mounted, an ordinary user where a v2 group is delegated that has it.
  */
 export function limitable(controller: string): boolean {
+  const root = process.getuid?.() === 0;
   if (statfsSync(TOP).type !== CGROUP2_SUPER_MAGIC) {
-    return (
-      process.getuid?.() === 0 && existsSync(`${TOP}/${V1_NAMES[controller] ?? controller}/tasks`)
-    );
+    return root && existsSync(`${TOP}/${V1_NAMES[controller] ?? controller}/tasks`);
   }
-  if (process.getuid?.() === 0) return has(TOP, controller);
+  if (root) return has(TOP, controller);
   const own = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/';
   const folder = TOP + own.replace(/\/init$/, '');
   try {
@@ -25,5 +24,10 @@ export function limitable(controller: string): boolean {
   }
 }
 
-const has = (folder: string, controller: string): boolean =>
-  readFileSync(`${folder}/cgroup.controllers`, 'utf8').trim().split(' ').includes(controller);
+function has(folder: string, controller: string): boolean {
+  if (controller === 'freeze') return true; // of v2 itself
+  return readFileSync(`${folder}/cgroup.controllers`, 'utf8')
+    .trim()
+    .split(' ')
+    .includes(controller);
+}

@@ -1,0 +1,100 @@
+// zone: native
+#include <dirent.h>
+#include <poll.h>
+#include <time.h>
+
+#include "launch/cgroup_files.h"
+#include "launch/launch.h"
+
+namespace caisson::launch {
+namespace {
+
+constexpr int64_t kPatienceMs = 3000;
+constexpr int kLooks = 20;  // of one attempt at a v1 group, a millisecond apart
+
+void Pause() noexcept {
+  const timespec time = {.tv_sec = 0, .tv_nsec = 1'000'000};
+  (void)nanosleep(&time, nullptr);
+}
+
+int64_t NowMs() noexcept {
+  timespec time = {};
+  (void)clock_gettime(CLOCK_MONOTONIC, &time);
+  return int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000;
+}
+
+// Tells of a change by POLLPRI, to who has read what was before.
+int AwaitFrozen(int folder) {
+  const UniqueFd events(openat(folder, "cgroup.events", O_RDONLY | O_CLOEXEC));
+  if (!events) return errno;
+  const int64_t deadline = NowMs() + kPatienceMs;
+  for (;;) {
+    char text[256];
+    const ssize_t got = pread(events.get(), text, sizeof text - 1, 0);
+    if (got < 0) return errno;
+    text[got] = '\0';
+    if (strstr(text, "frozen 1") != nullptr) return 0;
+    const int64_t left = deadline - NowMs();
+    if (left <= 0) return EBUSY;
+    pollfd changed = {.fd = events.get(), .events = POLLPRI, .revents = 0};
+    (void)poll(&changed, 1, static_cast<int>(left));
+  }
+}
+
+// v1 can stay FREEZING for ever while members fork: it is thawed for a moment and tried again.
+int FreezeV1(int folder) {
+  const int64_t deadline = NowMs() + kPatienceMs;
+  do {
+    if (const int error = WriteGroupFile(folder, "freezer.state", "FROZEN"); error != 0) {
+      return error;
+    }
+    for (int look = 0; look < kLooks; ++look) {
+      if (ReadGroupFile(folder, "freezer.state").starts_with("FROZEN")) return 0;
+      Pause();
+    }
+    (void)WriteGroupFile(folder, "freezer.state", "THAWED");
+    Pause();
+  } while (NowMs() < deadline);
+  return EBUSY;
+}
+
+int Thaw(int folder, bool v2) {
+  return v2 ? WriteGroupFile(folder, "cgroup.freeze", "0")
+            : WriteGroupFile(folder, "freezer.state", "THAWED");
+}
+
+int Freeze(int folder, bool v2) {
+  int error = v2 ? WriteGroupFile(folder, "cgroup.freeze", "1") : FreezeV1(folder);
+  if (error == 0 && v2) error = AwaitFrozen(folder);
+  if (error != 0) (void)Thaw(folder, v2);
+  return error;
+}
+
+}  // namespace
+
+Result<> SetFrozen(const Host& host, const std::string& name, Freezing wanted) {
+  for (const Hierarchy& hierarchy : host.hierarchies) {
+    if ((hierarchy.controls & Bit(protocol::Control::kFreeze)) == 0) continue;
+    const UniqueFd folder(openat(hierarchy.folder.get(), name.c_str(),
+                                 O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!folder) return FailErrno(Step::kFreeze);
+    const int error = wanted == Freezing::kFreeze ? Freeze(folder.get(), hierarchy.v2)
+                                                  : Thaw(folder.get(), hierarchy.v2);
+    if (error != 0) return Fail(Step::kFreeze, error);
+    return {};
+  }
+  return Fail(Step::kFreeze, EOPNOTSUPP);
+}
+
+void ThawAll(const Hierarchy& freezer) {
+  const int fd = openat(freezer.folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* groups = fd < 0 ? nullptr : fdopendir(fd);
+  if (groups == nullptr) return;
+  while (const dirent* entry = readdir(groups)) {
+    if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
+    (void)WriteGroupFile(fd, (std::string(entry->d_name) + "/freezer.state").c_str(), "THAWED");
+  }
+  (void)closedir(groups);
+}
+
+}  // namespace caisson::launch
