@@ -9,7 +9,7 @@ import type { Run } from './run-record.js';
 import { assertCan } from './state.js';
 import { killContainer } from './stop.js';
 import type { Supervised } from './supervise.js';
-import { resizeTerminal } from './terminal.js';
+import { AttachedTerminal, resizeTerminal } from './terminal.js';
 
 /** Joins pid 1 of a running container: its output from now on, as its log has it. */
 export async function attachTo(core: Supervised): Promise<Process> {
@@ -21,28 +21,32 @@ export async function attachTo(core: Supervised): Promise<Process> {
   const path = parts.store.path('containers', core.id, 'log');
   const { files } = plan.log;
   const source = { path, files, at: await endOfLog(path, files), end: run.exited };
-  return new AttachedProcess(
-    core,
-    run,
-    new LogStream(source, 'stdout'),
-    new LogStream(source, 'stderr'),
-  );
+  const stdout = new LogStream(source, 'stdout');
+  if (run.terminal !== null) {
+    const screen = new AttachedTerminal(run.terminal, stdout);
+    const stdin = plan.stdin === 'pipe' ? screen : null;
+    return new AttachedProcess(core, run, { stdin, stdout: screen, stderr: null });
+  }
+  const stderr = new LogStream(source, 'stderr');
+  return new AttachedProcess(core, run, { stdin: run.stdin, stdout, stderr });
 }
+
+type ProcessStreams = Pick<Process, 'stdin' | 'stdout' | 'stderr'>;
 
 class AttachedProcess implements Process {
   readonly id: string;
   readonly pid: number;
   readonly stdin: Writable | null;
   readonly stdout: Readable;
-  readonly stderr: Readable;
+  readonly stderr: Readable | null;
   readonly #core: Supervised;
   readonly #run: Run;
   #awaited = false;
 
-  constructor(core: Supervised, run: Run, stdout: Readable, stderr: Readable) {
+  constructor(core: Supervised, run: Run, { stdin, stdout, stderr }: ProcessStreams) {
     this.id = core.id;
     this.pid = run.pid;
-    this.stdin = run.stdin;
+    this.stdin = stdin;
     this.stdout = stdout;
     this.stderr = stderr;
     this.#core = core;
@@ -64,13 +68,13 @@ class AttachedProcess implements Process {
   }
 
   resize(size: { columns: number; rows: number }): void {
-    resizeTerminal(null, size);
+    resizeTerminal(this.#run.terminal, size);
   }
 
   /** Lets go; the container runs on. */
   [Symbol.asyncDispose](): Promise<void> {
     this.stdout.destroy();
-    this.stderr.destroy();
+    this.stderr?.destroy();
     return Promise.resolve();
   }
 }

@@ -313,7 +313,7 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /**
    * Joins pid 1: its output from now on, as its log has it, and its stdin when the container has
-   * `stdin: 'pipe'`. Disposing what comes back lets go of it; the container runs on.
+   * `stdin: 'pipe'`; or its terminal, which several may share, when it has `tty`. Disposing what comes back lets go of it; the container runs on.
    *
    * @throws {@link CaissonError} `ERR_CONTAINER_NOT_STARTED`, `ERR_CONTAINER_NOT_RUNNING`; `ERR_UNSUPPORTED` with
    * `log: { type: 'none' }`

@@ -62,6 +62,10 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   }
 
   encodeProcess(fields, plan, oci.process);
+  const { consoleSize } = oci.process;
+  if (consoleSize !== undefined) {
+    encodeTerminal(fields, { columns: consoleSize.width, rows: consoleSize.height });
+  }
   encodeStdio(fields, extras.stdio);
   return fields.bytes();
 }

@@ -11,7 +11,7 @@ import type { Run } from './run-record.js';
 import { parseSecurity } from './security-request.js';
 import { assertCan } from './state.js';
 import type { Supervised } from './supervise.js';
-import type { TerminalSize } from './terminal-request.js';
+import { withTerm, type TerminalSize } from './terminal-request.js';
 
 /** Runs a command in a running container and collects what it prints. */
 export async function execIn(
@@ -53,8 +53,7 @@ export function askedOf(
   terminal?: TerminalSize,
 ): ExecAsked {
   const own = core.plan.oci.process;
-  const merged = mergeEnv(own.env, process.env);
-  const env = terminal === undefined ? merged : withTerm(merged);
+  const env = withTerm(mergeEnv(own.env, process.env), terminal);
   const host = planHost(core.parts);
   checkArgumentSize(argv, env, host.stackBytes);
   return {
@@ -67,10 +66,6 @@ export function askedOf(
     terminal,
   };
 }
-
-/** Docker's rule: a terminal is an xterm unless somebody says otherwise. */
-const withTerm = (env: readonly string[]): readonly string[] =>
-  env.some((entry) => entry.startsWith('TERM=')) ? env : [...env, 'TERM=xterm'];
 
 function mergeEnv(
   own: readonly string[],

@@ -11,6 +11,7 @@ export interface OciSpec {
 
 export interface OciProcess {
   readonly terminal: boolean;
+  readonly consoleSize?: { readonly height: number; readonly width: number };
   /** Zero when it is a name, which is looked up inside: then `username` has it. */
   readonly user: {
     readonly uid: number;

@@ -103,9 +103,12 @@ export interface ContainerOptions extends Call {
    * @defaultValue the image's, else `'0'`
    */
   user?: string;
-  /** Not in this version. */
+  /**
+   * Its stdin, stdout and stderr are a terminal of its own, which is /dev/console too: what it shows goes to the log
+   * as it is, `attach()` shows it and types on it; `TERM` is `xterm` unless it is set. @defaultValue `false`
+   */
   tty?: Tty;
-  /** `'pipe'` lets `attach()` write to it. @defaultValue `'ignore'`: empty */
+  /** `'pipe'` lets `attach()` write to it. @defaultValue `'ignore'`: empty; with `tty` `'pipe'` */
   stdin?: 'pipe' | 'ignore';
   /** Not in this version. */
   init?: boolean;

@@ -26,6 +26,7 @@ import type { ContainerRequest } from './request.js';
 import { planSeccomp, type SeccompHost, type SeccompPlan } from './seccomp-plan.js';
 import type { SecurityRequest } from './security-request.js';
 import { NO_PEERS, sharingsOf, type Peers, type Sharings } from './shared-namespaces.js';
+import { withTerm, type TerminalSize } from './terminal-request.js';
 import { scopeOf } from './sysctl-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
@@ -80,7 +81,7 @@ export function planContainer(
   const ownNetwork = sharings.network === 'private';
   const hostname = planHostname(request, sharings, peers, host.hostname) ?? id.slice(0, 12);
   const args = planArgs(request, image);
-  const env = planEnv(hostname, image.config.Env ?? [], process.env);
+  const env = withTerm(planEnv(hostname, image.config.Env ?? [], process.env), request.tty);
   checkArgumentSize(args, env, stackOf(security, host));
 
   const { rootless, cgroups } = host;
@@ -97,7 +98,7 @@ export function planContainer(
       ...(sharings.uts === 'private' ? { hostname } : {}),
       root: { path: 'rootfs', readonly: security.readOnlyRootfs },
       process: {
-        terminal: false,
+        ...planTerminal(request.tty),
         user: ociUser(user),
         args,
         env,
@@ -178,6 +179,13 @@ export function planEnv(
   }
   for (const name in asked) values.set(name, asked[name] ?? '');
   return Array.from(values, ([name, value]) => `${name}=${value}`);
+}
+
+function planTerminal(
+  size: TerminalSize | undefined,
+): Pick<OciProcess, 'terminal' | 'consoleSize'> {
+  if (size === undefined) return { terminal: false };
+  return { terminal: true, consoleSize: { height: size.rows, width: size.columns } };
 }
 
 /** What an image says is as unknown as what a user says: strictly the same rules. */

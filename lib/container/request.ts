@@ -25,6 +25,7 @@ import {
 import type { ContainerOptions, ExecOptions, RunOptions } from './options.js';
 import { parseArgv, parseProcess, type ProcessRequest } from './process-request.js';
 import { parseSecurity, type SecurityRequest } from './security-request.js';
+import { parseTty, type TerminalSize } from './terminal-request.js';
 
 /** A container as asked for: complete, typed, nothing resolved yet. */
 export interface ContainerRequest {
@@ -33,6 +34,7 @@ export interface ContainerRequest {
   readonly argv: readonly string[] | undefined;
   readonly entrypoint: readonly string[] | undefined;
   readonly process: ProcessRequest;
+  readonly tty: TerminalSize | undefined;
   readonly stdin: 'pipe' | 'ignore';
   readonly hostname: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
@@ -137,13 +139,19 @@ function containerRequest(options: Bag, image: unknown, argv: unknown): Containe
   const { entrypoint, hostname, labels, mounts, name } = options;
   const list = (value: unknown, option: string): readonly string[] | undefined =>
     value === undefined ? undefined : parseArgv(value, option);
+  const tty = parseTty(options['tty']);
   return {
     image: parseImage(image),
     name: name === undefined ? undefined : parseContainerName(name),
     argv: list(argv, 'argv'),
     entrypoint: list(entrypoint, 'entrypoint'),
     process: parseProcess(options),
-    stdin: checkOneOf(options['stdin'] ?? 'ignore', 'stdin', ['pipe', 'ignore']),
+    tty,
+    // A terminal is there to be typed on.
+    stdin: checkOneOf(options['stdin'] ?? (tty === undefined ? 'ignore' : 'pipe'), 'stdin', [
+      'pipe',
+      'ignore',
+    ]),
     hostname: hostname === undefined ? undefined : parseHostname(hostname),
     labels: labels === undefined ? NO_LABELS : checkLabels(labels, 'labels'),
     mounts: mounts === undefined ? NO_MOUNTS : parseMounts(mounts),

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ExitInfo } from './exit-info.js';
+import type { Terminal } from './terminal.js';
 
 /** One start of a container, up to its end. */
 export interface Run {
@@ -10,6 +11,8 @@ export interface Run {
   readonly startedAt: Date;
   /** Never rejects. */
   readonly exited: Promise<ExitInfo>;
-  /** Where `stdin: 'pipe'` was asked for. */
+  /** Where `stdin: 'pipe'` was asked for; not with a terminal, which has its own. */
   readonly stdin: Socket | null;
+  /** Where `tty` was asked for. */
+  readonly terminal: Terminal | null;
 }

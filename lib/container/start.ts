@@ -10,6 +10,7 @@ import { removeBehind } from './remove.js';
 import type { Run } from './run-record.js';
 import { assertCan, type ContainerState } from './state.js';
 import type { Supervised } from './supervise.js';
+import { Terminal } from './terminal.js';
 import { stopwatch } from './timings.js';
 
 /**
@@ -57,6 +58,7 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
     let tellEnd!: (exit: ExitInfo) => void;
     const exited = new Promise<ExitInfo>((end) => (tellEnd = end));
     let startedMs = Date.now();
+    let terminal: Terminal | null = null;
     const kill = (): void => {
       supervisor.killSoon(target);
     };
@@ -65,16 +67,18 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
     const { args, env, cwd } = plan.oci.process;
     const context = core.failureContext('start', { argv: args, env, cwd, user: plan.user });
     const target = supervisor.launch(Type.launch, body, fds, context, {
-      started(pid) {
+      started(pid, master) {
         startedMs = Date.now();
+        if (master !== undefined) terminal = new Terminal(parts.binding, master);
         if (signal?.aborted === true) kill(); // it came too late to be seen before the exec
-        const run: Run = { target, pid, startedAt: new Date(startedMs), exited, stdin };
+        const run: Run = { target, pid, startedAt: new Date(startedMs), exited, stdin, terminal };
         if (signal?.aborted !== true) resolve();
         core.enter({ status: 'running', run }, 'start');
       },
       exited(raw: RawExit) {
         signal?.removeEventListener('abort', kill);
         stdin?.destroy();
+        terminal?.close();
         const exit = exitInfo(raw, startedMs);
         tellEnd(exit);
         core.stopping = undefined;
@@ -107,11 +111,12 @@ interface Stdio {
   readonly kinds: readonly [StdioKind, StdioKind, StdioKind];
 }
 
-/** Its output goes to its log; its stdin is empty, or a pipe whose other end is kept for `attach`. */
+/** Its output goes to its log; its stdin is empty, a pipe whose other end is kept for `attach`, or a terminal. */
 function openStdio({ plan, parts }: Supervised): Stdio {
   const output = plan.log.type === 'none' ? StdioKind.null : StdioKind.log;
-  if (plan.stdin === 'ignore') {
-    return { stdin: null, fds: [], kinds: [StdioKind.null, output, output] };
+  if (plan.oci.process.terminal || plan.stdin === 'ignore') {
+    const stderr = plan.oci.process.terminal ? StdioKind.null : output;
+    return { stdin: null, fds: [], kinds: [StdioKind.null, output, stderr] };
   }
   const { local, remote } = parts.binding.pipe('toChild');
   const stdin = new Socket({ fd: local, readable: false, writable: true });

@@ -28,3 +28,12 @@ export function parseSize(value: unknown, option: string): TerminalSize {
     rows: checkInteger(size['rows'], `${option}.rows`, 1, MOST),
   };
 }
+
+/** Docker's rule: a terminal is an xterm unless somebody says otherwise. */
+export function withTerm(
+  env: readonly string[],
+  terminal: TerminalSize | undefined,
+): readonly string[] {
+  if (terminal === undefined || env.some((entry) => entry.startsWith('TERM='))) return env;
+  return [...env, 'TERM=xterm'];
+}

@@ -1,4 +1,4 @@
-import { Duplex } from 'node:stream';
+import { Duplex, type Readable } from 'node:stream';
 import { CaissonError } from '../errors/index.js';
 import type { Binding, NativeTerminal } from '../native/types.js';
 import { parseSize, type TerminalSize } from './terminal-request.js';
@@ -127,5 +127,45 @@ export class TerminalStream extends Duplex {
     if (this.#over) return;
     this.#over = true;
     this.push(null);
+  }
+}
+
+/**
+ * The terminal of a container as one of several who look at it sees it: what it shows comes from the log, so that
+ * nobody holds up the others, nor the container; what is typed goes straight to it. Destroying it changes nothing.
+ */
+export class AttachedTerminal extends Duplex {
+  readonly #terminal: Terminal;
+  readonly #shown: Readable;
+
+  constructor(terminal: Terminal, shown: Readable) {
+    super({ allowHalfOpen: false });
+    this.#terminal = terminal;
+    this.#shown = shown;
+    shown.on('data', (bytes: Buffer) => {
+      if (!this.push(bytes)) shown.pause();
+    });
+    shown.pause();
+    shown.on('end', () => this.push(null));
+    shown.on('error', (error) => this.destroy(error));
+  }
+
+  override _read(): void {
+    this.#shown.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#terminal.type(chunk, done);
+  }
+
+  override _final(done: () => void): void {
+    // When it ends because the container has, there is nobody to tell.
+    if (this.readableEnded) done();
+    else this.#terminal.typeEnd(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#shown.destroy();
+    done(error);
   }
 }

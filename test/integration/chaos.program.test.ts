@@ -33,15 +33,16 @@ const RESTLESS = `
       { runtime, env, timeoutMs: 5 + i % 20 })),
     forever(async (i) => {
       const name = 'box' + i % 3;
-      const box = await Container.start({ image, runtime, env, name, argv: ['sleep', '1000'] });
+      const tty = i % 2 === 0;
+      const box = await Container.start({ image, runtime, env, name, tty, argv: ['sleep', '1000'] });
       await Promise.all([
         box.exec(['sh', '-c', 'setsid sleep 1000 & echo x'], { timeoutMs: 10 }),
         box.exec(['true']),
       ]);
-      const process = await box.spawn(['cat']);
+      const process = await box.spawn(['cat'], { tty: i % 3 === 0 });
       process.stdin.end('x');
       process.stdout.resume();
-      process.stderr.resume();
+      process.stderr?.resume();
       await process.exited;
       if (i % 2 === 0) await box.stop({ graceMs: 0 });
       await box.remove({ force: true });

@@ -28,6 +28,9 @@ const BUSY = `
       cat.stdin.write('x'.repeat(1000));
       await new Promise((next) => cat.stdout.once('data', next));
     });
+    const shell = await box.spawn(['sh'], { tty: true });
+    shell.stdout.on('data', () => shell.resize({ columns: 80, rows: 24 }));
+    void forever(() => new Promise((next) => shell.stdin.write('echo x\\n', next)));
   };`;
 
 const argument = ({ options, env }: Lane): string => JSON.stringify({ options, env });

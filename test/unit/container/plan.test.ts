@@ -91,6 +91,21 @@ describe('environment', () => {
     ).toEqual(['PATH=/p', 'HOSTNAME=h', 'A=2', 'B=x=y', 'C=']);
   });
 
+  test('a terminal is an xterm unless it is said what else', () => {
+    const tty = { columns: 90, rows: 30 };
+    const { process } = plan({ options: { tty } }).oci;
+    expect(process.env).toContain('TERM=xterm');
+    expect(process).toMatchObject({ terminal: true, consoleSize: { width: 90, height: 30 } });
+    expect(plan({ options: { tty, env: { TERM: 'vt100' } } }).oci.process.env).toContain(
+      'TERM=vt100',
+    );
+    expect(plan({ config: { Env: ['TERM=x'] }, options: { tty } }).oci.process.env).toContain(
+      'TERM=x',
+    );
+    expect(plan().oci.process).toMatchObject({ terminal: false });
+    expect(plan().oci.process.consoleSize).toBeUndefined();
+  });
+
   test('HOME is looked up inside unless it is given', () => {
     expect(plan().setHome).toBe(true);
     expect(plan({ options: { env: { HOME: '/x' } } }).setHome).toBe(false);

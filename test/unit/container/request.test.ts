@@ -20,6 +20,13 @@ const container = (options: object): Refusal =>
 const run = (argv: unknown, options?: unknown): Refusal =>
   refusal(() => parseRun('x', argv, options));
 
+test('a terminal is there to be typed on, unless it is said otherwise', () => {
+  expect(parseContainer({ image: 'x', tty: true }).stdin).toBe('pipe');
+  expect(parseContainer({ image: 'x', tty: true, stdin: 'ignore' }).stdin).toBe('ignore');
+  expect(parseContainer({ image: 'x' }).stdin).toBe('ignore');
+  expect(container({ tty: { columns: 80 } })).toMatchObject({ option: 'tty.rows' });
+});
+
 test('what is not said is the default', () => {
   const request = parseContainer({ image: 'debian' });
   expect(request).toMatchObject({
@@ -157,8 +164,6 @@ describe('bad values name their option', () => {
 
 describe('what later versions bring is refused by name', () => {
   test.each<[object, string]>([
-    [{ tty: true }, 'tty'],
-    [{ tty: { columns: 80, rows: 24 } }, 'tty'],
     [{ init: true }, 'init'],
     [{ detached: true }, 'detached'],
     [{ publish: [80] }, 'publish'],
