@@ -95,6 +95,7 @@ export type {
   IdMap,
   SeccompProfile,
   SecurityOptions,
+  TimeOffset,
 } from './container/security-options.js';
 export type { Status } from './container/state.js';
 export type { ContainerEvent, ContainerEventName } from './container/supervise.js';

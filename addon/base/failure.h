@@ -93,7 +93,8 @@ namespace caisson {
   X(CgroupDevices, "bpf")                          \
   X(OutOfMemory, "memory.max")                     \
   X(Hook, "hook")                                  \
-  X(Freeze, "write")
+  X(Freeze, "write")                               \
+  X(TimeNamespace, "unshare(CLONE_NEWTIME)")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

@@ -37,6 +37,7 @@ constexpr ChildStep kLaunchSteps[] = {
     {Step::kMount, OpenProc},
     {Step::kSysctl, WriteSysctls},
     {Step::kOomScore, SetOomScore},
+    {Step::kTimeNamespace, EnterTimeNamespace},
     {Step::kMaskedPath, MaskPaths},
     {Step::kReadOnlyPath, ProtectPaths},
 

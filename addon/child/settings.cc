@@ -40,8 +40,10 @@ int WriteSysctl(int proc, const SysctlItem& item) noexcept {
 // A procfs of this pid namespace, for what is written through it: the one just mounted, or one that
 // is attached nowhere.
 int OpenProc(Context& context) noexcept {
-  const bool needed = (context.launch != nullptr && context.launch->sysctls.count != 0) ||
-                      context.process->set_oom_score_adj || context.subreaper;
+  const LaunchPlan* launch = context.launch;
+  const bool needed =
+      (launch != nullptr && (launch->sysctls.count != 0 || launch->time_offsets.count != 0)) ||
+      context.process->set_oom_score_adj || context.subreaper;
   if (!needed || context.proc >= 0) return 0;
   return MakeDetached({.type = "proc", .data = {}}, &context.proc);
 }

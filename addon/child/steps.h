@@ -39,6 +39,9 @@ int SetOomScore(Context& context) noexcept;
 int SetHostname(Context& context) noexcept;
 int SetRlimits(Context& context) noexcept;
 
+// time.cc
+int EnterTimeNamespace(Context& context) noexcept;
+
 // identity.cc
 int FindUser(Context& context) noexcept;
 int DropBoundingSet(Context& context) noexcept;

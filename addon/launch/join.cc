@@ -7,6 +7,7 @@
 #include "launch/clone.h"
 
 namespace caisson::launch {
+
 Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd, uint64_t namespaces,
                      const Cgroup* cgroup, const int stdio[3], Parent parent) {
   const bool has_cgroup = cgroup != nullptr && !cgroup->folders.empty();
@@ -22,6 +23,7 @@ Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd, uin
   for (int i = 0; i < 3; ++i) context.stdio[i] = stdio[i];
   context.init_pidfd = init_pidfd;
   context.join_namespaces = namespaces;
+  if (plan.time_namespace) context.join_namespaces |= CLONE_NEWTIME;
   context.subreaper = !has_cgroup;
 
   const ChildrenIn inside(init_pidfd);

@@ -125,6 +125,7 @@ struct LaunchPlan {
   List<const char*> masked_paths;
   List<const char*> read_only_paths;
   List<SysctlItem> sysctls;
+  List<const char*> time_offsets;  // lines of /proc/PID/timens_offsets; none: no namespace
   List<DeviceItem> devices;
   LogPlan log;
   LimitsPlan limits;
@@ -145,6 +146,7 @@ struct ExecPlan {
   uint32_t container = 0;  // id of the running Launch
   uint64_t timeout_ms = 0;
   bool want_started = false;
+  bool time_namespace = false;  // the container has one of its own
   ProcessPlan process;
 };
 

@@ -8,6 +8,7 @@
 
 #include "plan/parse_limits.h"
 #include "plan/parse_process.h"
+#include "plan/parse_time.h"
 #include "plan/shared_namespaces.h"
 
 namespace caisson {
@@ -43,6 +44,7 @@ constexpr size_t kMaxHostname = 64;
 constexpr size_t kMaxSysctl = 255;
 constexpr size_t kMaxHookString = 128 * 1024 - 1;  // MAX_ARG_STRLEN of execve(2)
 constexpr size_t kMaxHookState = 32 * 1024;        // it is written to a pipe before anybody reads
+constexpr uint32_t kMaxTimeOffsets = 2;            // one a clock
 
 // Assigns what `read` gives to `*to`, or passes its failure on.
 template <typename T, typename U>
@@ -340,6 +342,7 @@ struct LaunchLists {
   ListBuilder<const char*> masked_paths;
   ListBuilder<const char*> read_only_paths;
   ListBuilder<SysctlItem> sysctls;
+  ListBuilder<const char*> time_offsets;
   ListBuilder<DeviceItem> devices;
   ListBuilder<DeviceRule> device_rules;
   ListBuilder<HookItem> hooks;
@@ -358,6 +361,7 @@ struct LaunchLists {
     if (ok) ok = reserve(masked_paths, Tag::kMaskedPath, kMaxMounts);
     if (ok) ok = reserve(read_only_paths, Tag::kReadOnlyPath, kMaxMounts);
     if (ok) ok = reserve(sysctls, Tag::kSysctl, kMaxMounts);
+    if (ok) ok = reserve(time_offsets, Tag::kTimeOffset, kMaxTimeOffsets);
     if (ok) ok = reserve(devices, Tag::kDevice, kMaxMounts);
     if (ok) ok = reserve(device_rules, Tag::kDeviceRule, kMaxDeviceRules);
     if (ok) ok = reserve(hooks, Tag::kHook, kMaxMounts);
@@ -394,6 +398,9 @@ Result<bool> TakeListed(const Field& field, LaunchLists& lists, Arena& arena) no
       break;
     case Tag::kSysctl:
       taken = Add(ParseSysctl(field, arena), lists.sysctls, field);
+      break;
+    case Tag::kTimeOffset:
+      taken = Add(plan::ParseTimeOffset(field, arena), lists.time_offsets, field);
       break;
     case Tag::kDevice:
       taken = Add(ParseDevice(field, arena), lists.devices, field);
@@ -537,6 +544,7 @@ Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   launch->masked_paths = lists.masked_paths.list();
   launch->read_only_paths = lists.read_only_paths.list();
   launch->sysctls = lists.sysctls.list();
+  launch->time_offsets = lists.time_offsets.list();
   launch->devices = lists.devices.list();
   launch->device_rules = lists.device_rules.list();
   if (const auto checked = CheckNamespaces(*launch); !checked) {
@@ -584,6 +592,9 @@ Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena) {
         break;
       case Tag::kWantStarted:
         ok = Store(ReadFlag(field), &exec->want_started);
+        break;
+      case Tag::kTimeNamespace:
+        ok = Store(ReadFlag(field), &exec->time_namespace);
         break;
       default:
         ok = Refuse(field.tag);

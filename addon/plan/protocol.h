@@ -257,6 +257,12 @@ enum class Tag : uint16_t {
   kSharedIpc = 201,  // u64: its /dev/shm, too
   kSharedUts = 202,  // u64
   kSharedPid = 203,  // u64
+  // Time namespace
+  kTimeOffset = 220,       // group, repeated: Launch: makes one of its own
+  kTimeClock = 221,        // u64: CLOCK_MONOTONIC or CLOCK_BOOTTIME
+  kTimeSeconds = 222,      // u64: two's complement
+  kTimeNanoseconds = 223,  // u64: below 10^9
+  kTimeNamespace = 224,    // u64 1: Exec: the container has one of its own
 };
 #pragma GCC diagnostic pop
 

@@ -8,6 +8,7 @@ import { encodeResources } from './encode-resources.js';
 import type {
   OciCapabilities,
   OciDevice,
+  OciLinux,
   OciMount,
   OciNamespace,
   OciRlimit,
@@ -60,6 +61,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   if (oci.linux.resources !== undefined) {
     fields.append(kept(oci.linux.resources, encodeResources));
   }
+  encodeTimeOffsets(fields, oci.linux.timeOffsets);
 
   encodeProcess(fields, plan, oci.process);
   const { consoleSize } = oci.process;
@@ -108,6 +110,7 @@ export function encodeExec(
   };
   encodeProcess(fields, user, process);
   encodeTerminal(fields, asked.terminal);
+  if (plan.oci.linux.timeOffsets !== undefined) fields.u64(Tag.timeNamespace, 1);
   encodeStdio(fields, extras.stdio);
   return fields.bytes();
 }
@@ -167,6 +170,7 @@ const CLONE_FLAGS: Readonly<Record<OciNamespace, number>> = {
   ipc: 0x0800_0000,
   pid: 0x2000_0000,
   network: 0x4000_0000,
+  time: 0, // entered by the child: Tag.timeOffset
 };
 
 function encodeNamespaces(fields: FieldWriter, namespaces: OciSpec['linux']['namespaces']): void {
@@ -205,6 +209,20 @@ function encodeDevices(fields: FieldWriter, devices: readonly OciDevice[]): void
       device.string(Tag.devicePath, path).u64(Tag.deviceKind, NODE_KINDS[type]);
       device.u64(Tag.deviceMajor, major).u64(Tag.deviceMinor, minor);
       device.u64(Tag.deviceMode, fileMode).u64(Tag.deviceUid, uid).u64(Tag.deviceGid, gid);
+    });
+  }
+}
+
+const CLOCKS = { monotonic: 1, boottime: 7 };
+
+function encodeTimeOffsets(fields: FieldWriter, offsets: OciLinux['timeOffsets']): void {
+  if (offsets === undefined) return;
+  for (const clock of ['monotonic', 'boottime'] as const) {
+    const offset = offsets[clock];
+    if (offset === undefined) continue;
+    fields.group(Tag.timeOffset, (group) => {
+      group.u64(Tag.timeClock, CLOCKS[clock]).u64(Tag.timeNanoseconds, offset.nanosecs);
+      group.u64(Tag.timeSeconds, offset.secs);
     });
   }
 }

@@ -28,6 +28,9 @@ export function planHost(parts: RuntimeParts): PlanHost {
       get mqueue() {
         return existsSync('/dev/mqueue');
       },
+      get timeNamespaces() {
+        return existsSync('/proc/self/ns/time');
+      },
       // Only a container in the host's network namespace looks at these, and they may change.
       get hosts() {
         return readText('/etc/hosts');

@@ -69,6 +69,9 @@ export interface OciLinux {
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
   readonly devices: readonly OciDevice[];
+  readonly timeOffsets?: Readonly<
+    Partial<Record<'monotonic' | 'boottime', { readonly secs: number; readonly nanosecs: number }>>
+  >;
   /** Absent where a container has no cgroup that could limit it. */
   readonly resources?: OciResources;
 }
@@ -118,4 +121,4 @@ export interface OciDeviceNumber {
 /** A second. */
 export type OciThrottle = OciDeviceNumber & { readonly rate: number };
 
-export type OciNamespace = 'mount' | 'pid' | 'ipc' | 'uts' | 'network' | 'cgroup';
+export type OciNamespace = 'mount' | 'pid' | 'ipc' | 'uts' | 'network' | 'cgroup' | 'time';

@@ -1,4 +1,5 @@
 import { checkAbsolutePath, invalid, quote } from '../errors/arguments.js';
+import { CaissonError } from '../errors/index.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
 import { grantCapabilities, type CapabilityHost } from './capabilities.js';
 import {
@@ -15,7 +16,7 @@ import {
 } from './defaults.js';
 import { deviceRules } from './device-rules.js';
 import type { LogAsked } from './log-request.js';
-import type { OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
+import type { OciLinux, OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
 import { planDevices, type DeviceHost } from './plan-devices.js';
 import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
@@ -40,6 +41,8 @@ export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost, Resou
   readonly resolvConf: string;
   /** Soft limit of the stack, which bounds argv and env; Infinity for none. */
   readonly stackBytes: number;
+  /** The kernel has them. */
+  readonly timeNamespaces: boolean;
   /** Hard limit of open files. */
   readonly openFiles: number;
 }
@@ -122,7 +125,7 @@ export function planContainer(
         devices.mounts,
       ),
       linux: {
-        namespaces: planNamespaces(sharings, peers),
+        ...planClocks(security, planNamespaces(sharings, peers), host),
         maskedPaths: security.maskedPaths ?? MASKED_PATHS,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, sharings, rootless),
@@ -210,6 +213,22 @@ function ociUser(user: string): OciProcess['user'] {
     umask: UMASK,
     ...(numeric ? {} : { username: user }),
   };
+}
+
+function planClocks(
+  { timeOffsets }: SecurityRequest,
+  namespaces: OciLinux['namespaces'],
+  host: PlanHost,
+): Pick<OciLinux, 'namespaces' | 'timeOffsets'> {
+  if (timeOffsets === undefined) return { namespaces };
+  if (!host.timeNamespaces) {
+    throw new CaissonError(
+      'ERR_UNSUPPORTED',
+      { what: 'security.timeOffsets', reason: 'this kernel has no time namespaces' },
+      { hint: 'Run Linux 5.6 or later, built with CONFIG_TIME_NS.' },
+    );
+  }
+  return { namespaces: [...namespaces, { type: 'time' }], timeOffsets };
 }
 
 function planSysctls(

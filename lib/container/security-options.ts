@@ -61,6 +61,11 @@ export interface SecurityOptions {
    */
   sysctls?: Record<string, string>;
   /**
+   * A time namespace of its own, in which these clocks are set forward or back: time_namespaces(7). Needs Linux 5.6.
+   * @defaultValue the machine's clocks
+   */
+  timeOffsets?: { monotonic?: TimeOffset; boottime?: TimeOffset };
+  /**
    * Limits of setrlimit(2) by Docker's names: `nofile`, `nproc`, `core`, …, in that call's units; `Infinity` and
    * -1 are unlimited. One number is both limits.
    * @defaultValue this program's, with a soft `nofile` of at most 1024
@@ -76,6 +81,12 @@ export interface SecurityOptions {
   selinux?: string;
   /** Further groups, by name or number. An ordinary user's containers can have none. */
   groupAdd?: string[];
+}
+
+/** As OCI has it: `secs` may be negative, `nanosecs` are added. The clock must not go below 0. */
+export interface TimeOffset {
+  secs?: number;
+  nanosecs?: number;
 }
 
 export interface IdMap {

@@ -19,6 +19,7 @@ import type { SecurityOptions } from './security-options.js';
 import { presetOf, PRESETS, type Preset, type PresetName } from './security-presets.js';
 import { parseSysctls, type Sysctls } from './sysctl-request.js';
 import { parseSharing, type Sharing } from './sharing-request.js';
+import { parseTimeOffsets, type TimeOffsets } from './time-request.js';
 
 export interface UlimitAsked {
   readonly name: RlimitName;
@@ -40,6 +41,7 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly pid: Sharing;
   readonly ipc: Sharing;
   readonly uts: Sharing;
+  readonly timeOffsets: TimeOffsets | undefined;
 }
 
 const NOTHING = Object.freeze({
@@ -53,6 +55,7 @@ const NOTHING = Object.freeze({
   pid: 'private',
   ipc: 'private',
   uts: 'private',
+  timeOffsets: undefined,
 });
 const plain = (name: PresetName): SecurityRequest =>
   Object.freeze({ ...presetOf(name), ...NOTHING });
@@ -74,6 +77,7 @@ const KEY_TABLE: Record<keyof SecurityOptions, true> = {
   ipc: true,
   uts: true,
   devices: true,
+  timeOffsets: true,
   sysctls: true,
   ulimits: true,
   maskedPaths: true,
@@ -111,6 +115,8 @@ export function parseSecurity(value: unknown): SecurityRequest {
     pid: parseSharing(bag['pid'], 'security.pid'),
     ipc: parseSharing(bag['ipc'], 'security.ipc'),
     uts: parseSharing(bag['uts'], 'security.uts'),
+    timeOffsets:
+      bag['timeOffsets'] === undefined ? undefined : parseTimeOffsets(bag['timeOffsets']),
   };
 }
 

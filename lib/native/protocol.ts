@@ -180,6 +180,12 @@ export const Tag = {
   sharedIpc: 201,
   sharedUts: 202,
   sharedPid: 203,
+
+  timeOffset: 220,
+  timeClock: 221,
+  timeSeconds: 222,
+  timeNanoseconds: 223,
+  timeNamespace: 224,
 } as const;
 export type Tag = (typeof Tag)[keyof typeof Tag];
 

@@ -79,6 +79,7 @@ export const STEPS = [
   { name: 'outOfMemory', syscall: 'memory.max' },
   { name: 'hook', syscall: 'hook' },
   { name: 'freeze', syscall: 'write' },
+  { name: 'timeNamespace', syscall: 'unshare(CLONE_NEWTIME)' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

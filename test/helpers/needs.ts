@@ -32,7 +32,8 @@ export type Need =
   | 'mmdebstrap'
   | 'strace'
   | 'nft'
-  | 'capsh';
+  | 'capsh'
+  | 'timens';
 
 /**
  * What a test can need of the machine. Each probe tries the thing itself and answers with what is
@@ -81,6 +82,8 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   strace: () => runs('strace', '--version'),
   nft: () => runs('nft', '--version'),
   capsh: () => runs('capsh', '--print'),
+  timens: () =>
+    existsSync('/proc/self/ns/time') ? null : 'a kernel with time namespaces (CONFIG_TIME_NS)',
 };
 
 // Of these one excludes the other, or a kernel has just one of them: the runs of CI (root, ordinary user,

@@ -43,6 +43,7 @@ launch = [('FolderContainer', 'containers/c1'), ('Layer', 'layers/skeleton'), ('
           ('File', [('FilePath', '/etc/hosts'), ('FileContent', b'127.0.0.1\0x'), ('FileMode', 0o644)]),
           ('MaskedPath', '/proc/kcore'), ('ReadOnlyPath', '/proc/sys'),
           ('Sysctl', [('Key', 'net.ipv4.ip_forward'), ('Value', '1')]),
+          ('TimeOffset', [('TimeClock', 7), ('TimeSeconds', 86400), ('TimeNanoseconds', 1)]),
           ('Device', [('DevicePath', '/dev/fuse'), ('DeviceKind', 0o20000), ('DeviceMajor', 10),
                       ('DeviceMinor', 229), ('DeviceMode', 0o666), ('DeviceUid', 0), ('DeviceGid', 0)])]
 seeds = {

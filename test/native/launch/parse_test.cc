@@ -184,6 +184,12 @@ void ChecksGroups() {
   FieldWriter device;
   device.String(Tag::kDevicePath, "/dev/x").U64(Tag::kDeviceKind, 0100000);
   CHECK_EQ(WithGroup(Tag::kDevice, device), Einval(Tag::kDeviceKind));
+  FieldWriter realtime;
+  realtime.U64(Tag::kTimeClock, 0).U64(Tag::kTimeSeconds, 1);
+  CHECK_EQ(WithGroup(Tag::kTimeOffset, realtime), Einval(Tag::kTimeClock));
+  FieldWriter second;
+  second.U64(Tag::kTimeClock, 1).U64(Tag::kTimeNanoseconds, 1'000'000'000);
+  CHECK_EQ(WithGroup(Tag::kTimeOffset, second), Einval(Tag::kTimeNanoseconds));
 }
 
 void FindsWhereToLook() {

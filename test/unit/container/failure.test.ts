@@ -21,6 +21,7 @@ const plan = planContainer(
     capabilities: capabilitiesOf(2n ** 64n - 1n),
     devicesAt: () => [],
     allDevices: () => [],
+    timeNamespaces: true,
     cgroups: true,
     controls: 0,
     oomScoreAdj: 0,

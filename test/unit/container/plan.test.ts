@@ -11,6 +11,7 @@ const HOST: PlanHost = {
   capabilities: capabilitiesOf(2n ** 64n - 1n),
   devicesAt: () => [],
   allDevices: () => [],
+  timeNamespaces: true,
   cgroups: true,
   controls: 0x3ff,
   oomScoreAdj: 0,
@@ -417,6 +418,20 @@ describe('security', () => {
     expect(oci.linux.maskedPaths).toEqual(['/x']);
     const less = plan({ options: { security: { preset: 'privileged', capDrop: ['ALL'] } } });
     expect(less.oci.process.capabilities.bounding).toEqual([]);
+  });
+
+  test('timeOffsets: a time namespace, where the kernel has them', () => {
+    const timeOffsets = { boottime: { secs: -5 } };
+    const options = { security: { timeOffsets } };
+    const { namespaces, timeOffsets: planned } = plan({ options }).oci.linux;
+    expect(namespaces).toContainEqual({ type: 'time' });
+    expect(planned).toEqual({ boottime: { secs: -5, nanosecs: 0 } });
+    expect(plan({ options: { security: { timeOffsets: {} } } }).oci.linux).toEqual(
+      plan().oci.linux,
+    );
+    expect(() => plan({ options, host: { timeNamespaces: false } })).toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
+    );
   });
 
   test('sysctls: over Docker’s two; none of a network that is shared', () => {

@@ -135,6 +135,16 @@ describe('bad values name their option', () => {
     [{ security: { preset: 'paranoid' } }, 'security.preset'],
     [{ security: { seccomp: 'off' } }, 'security.seccomp'],
     [{ security: { sysctls: ['a'] } }, 'security.sysctls'],
+    [{ security: { timeOffsets: { realtime: { secs: 1 } } } }, 'security.timeOffsets.realtime'],
+    [{ security: { timeOffsets: { boottime: {} } } }, 'security.timeOffsets.boottime'],
+    [
+      { security: { timeOffsets: { boottime: { secs: 0.5 } } } },
+      'security.timeOffsets.boottime.secs',
+    ],
+    [
+      { security: { timeOffsets: { monotonic: { nanosecs: 1e9 } } } },
+      'security.timeOffsets.monotonic.nanosecs',
+    ],
     [
       { security: { sysctls: { 'net.core.somaxconn': 5 } } },
       'security.sysctls["net.core.somaxconn"]',
