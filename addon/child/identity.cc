@@ -61,8 +61,11 @@ int ChangeIds(Context& context) noexcept {
 }
 
 int SetCapabilities(Context& context) noexcept {
-  const Capabilities& caps = context.process->caps;
+  Capabilities caps = context.process->caps;
   const uint64_t known = context.known_capabilities;
+  // execve(2) takes them from everybody but root anyway, save that with no_new_privs a program with
+  // file capabilities would keep those that we still had.
+  if (context.ids.uid != 0 && caps.ambient == 0) caps.effective = caps.permitted = 0;
   if (sys::CapSet(caps.effective & known, caps.permitted & known, caps.inheritable & known) != 0) {
     return errno;
   }

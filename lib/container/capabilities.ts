@@ -1,5 +1,6 @@
-import { checkArray, checkName, invalid, nearestName, notYet } from '../errors/arguments.js';
+import { checkArray, checkName, invalid, nearestName } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
+import { Control } from '../native/protocol.js';
 
 /** In the kernel's order: the position is the number (capabilities(7)). */
 const NAMES = [
@@ -54,15 +55,13 @@ export const EVERY_CAPABILITY: readonly CapabilityName[] = Object.freeze(
   NAMES.map((name): CapabilityName => `CAP_${name}`),
 );
 
-/**
- * Docker's default, but for MKNOD: until a device cgroup guards the nodes it could make, they would
- * be a way to the host's disks.
- */
+/** Docker's. */
 export const DEFAULT_CAPABILITIES: readonly CapabilityName[] = Object.freeze([
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
   'CAP_FSETID',
   'CAP_FOWNER',
+  'CAP_MKNOD',
   'CAP_NET_RAW',
   'CAP_SETGID',
   'CAP_SETUID',
@@ -84,6 +83,8 @@ export interface CapabilitiesAsked {
 
 export interface CapabilityHost {
   readonly rootless: boolean;
+  /** What its cgroups can do: bits of `Control`. */
+  readonly controls: number;
   /** Those that this program can pass on. */
   readonly capabilities: ReadonlySet<CapabilityName>;
 }
@@ -93,7 +94,8 @@ const granted = new WeakMap<CapabilityHost, PerPreset>();
 
 /**
  * Docker's rule: of the preset's those in `capDrop` go, those in `capAdd` come. `ALL` is what the machine
- * gives; every other one that it does not give is refused.
+ * gives; every other one that it does not give is refused. MKNOD is given by default where something guards the nodes
+ * that it makes.
  */
 export function grantCapabilities(
   asked: CapabilitiesAsked,
@@ -120,15 +122,23 @@ function choose(
   const chosen = new Set<CapabilityName>(start);
   for (const name of capDrop) if (name !== 'ALL') chosen.delete(capability(name));
   if (every) for (const name of start) if (!host.capabilities.has(name)) chosen.delete(name);
+  // A node leads to the machine's disks; one of a user namespace cannot be opened.
+  const guarded = host.rootless || privileged || (host.controls & Control.devices) !== 0;
+  if (!guarded) chosen.delete('CAP_MKNOD');
   for (const name of capAdd) if (name !== 'ALL') chosen.add(capability(name));
+  if (!guarded && chosen.has('CAP_MKNOD')) throw unguarded();
   const list = [...chosen];
   const lacking = list.filter((name) => !host.capabilities.has(name));
   if (lacking.length > 0) throw withheld(lacking);
-  // A node leads to the machine's disks; one of a user namespace cannot be opened.
-  if (!privileged && !host.rootless && chosen.has('CAP_MKNOD')) {
-    throw notYet('security.capAdd: MKNOD (and so ALL)', 'version 0.2');
-  }
   return list;
+}
+
+function unguarded(): CaissonError<'ERR_UNSUPPORTED'> {
+  return new CaissonError(
+    'ERR_UNSUPPORTED',
+    { what: 'security.capAdd: MKNOD', reason: 'no device cgroup guards the nodes that it makes' },
+    { hint: "Give the program's machine device cgroups: Runtime.check() says what is missing." },
+  );
 }
 
 const capability = (name: string): CapabilityName => `CAP_${name}` as CapabilityName;

@@ -142,7 +142,7 @@ export interface ContainerOptions extends Call {
   limits?: Limits;
   /** Not in this version; `Runtime.open()` has one. */
   cgroupParent?: string;
-  /** @defaultValue `'default'`: Docker's, without `CAP_MKNOD` */
+  /** @defaultValue `'default'`: Docker's; as root without `CAP_MKNOD` where no device cgroup can be had */
   security?: 'default' | 'strict' | 'privileged' | SecurityOptions;
   /** Not in this version. */
   health?: HealthCheck;

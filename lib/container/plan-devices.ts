@@ -1,12 +1,15 @@
 // Device nodes of the host → nodes of the container, or binds of them where nodes cannot be made. Pure.
-import { invalid, notYet, quote } from '../errors/arguments.js';
+import { invalid, quote } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
 import type { HostDevice } from '../host/devices.js';
+import { Control } from '../native/protocol.js';
 import type { DeviceAsked } from './device-request.js';
 import type { OciDevice, OciMount } from './oci-spec.js';
 
 export interface DeviceHost {
   readonly rootless: boolean;
+  /** What its cgroups can do: bits of `Control`. */
+  readonly controls: number;
   /** The node at a path of the host, or those below a folder. */
   readonly devicesAt: (path: string) => readonly HostDevice[];
   readonly allDevices: () => readonly HostDevice[];
@@ -96,8 +99,11 @@ function resolve(asked: DeviceAsked, index: number, host: DeviceHost): readonly 
       throw invalid(option, `${quote(path)} is what every container has`);
     }
     if (host.rootless) checkAccess(device, asked.permissions);
-    else if (!asked.permissions.includes('rw')) {
-      throw notYet(`${option}.permissions: ${quote(asked.permissions)}`, 'version 0.2');
+    else if (!asked.permissions.includes('rw') && (host.controls & Control.devices) === 0) {
+      throw new CaissonError('ERR_UNSUPPORTED', {
+        what: `${option}.permissions: ${quote(asked.permissions)}`,
+        reason: 'no device cgroup keeps the container to it',
+      });
     }
     return { device, path, permissions: asked.permissions };
   });

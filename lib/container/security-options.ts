@@ -12,8 +12,8 @@ export interface SecurityOptions {
    */
   preset?: 'default' | 'strict' | 'privileged';
   /**
-   * Capabilities beyond the preset's, such as `'NET_ADMIN'` or `'CAP_NET_ADMIN'`, or `'ALL'`. As root `MKNOD`, and so
-   * `ALL`, is not in this version.
+   * Capabilities beyond the preset's, such as `'NET_ADMIN'` or `'CAP_NET_ADMIN'`, or `'ALL'`: those that this
+   * program has itself.
    */
   capAdd?: string[];
   /** Capabilities to take away, or `'ALL'`; from `capAdd: ['ALL']` too, while what `capAdd` names stays. */

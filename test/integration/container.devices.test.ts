@@ -66,6 +66,27 @@ describe('devices', () => {
   });
 });
 
+// A container without them is refused or has no MKNOD: test/unit/container.
+describe.skipIf(rootless)('the device cgroup', () => {
+  test('a node that is made inside cannot be used, whoever makes it', async () => {
+    await using box = await t.sleeper();
+    const script = 'mknod /dev/own c 10 237 && echo made; cat < /dev/own';
+    for (const options of [{}, { user: '0:0' }]) {
+      const { stdout, stderr } = await box.exec(['sh', '-c', `rm -f /dev/own; ${script}`], options);
+      expect(stdout).toBe('made\n');
+      expect(stderr).toMatch(/not permitted/);
+    }
+    expect(await inside(script, {})).toMatch(/made\n.*not permitted/);
+  });
+
+  test('gives what was asked for, and no more', async () => {
+    const script = ': < /dev/loop-control && echo read; : > /dev/loop-control && echo written';
+    expect(await inside(script, { devices: ['/dev/loop-control'] })).toBe('read\nwritten\n');
+    const less = await inside(script, { devices: ['/dev/loop-control:r'] });
+    expect(less).toMatch(/^read\n.*not permitted/);
+  });
+});
+
 describe('privileged', () => {
   test.skipIf(rootless)('has every device of this machine', async () => {
     const names = (await readdir('/dev')).filter((name) => /^(loop|tty|vd|sd|kmsg|mem)/.test(name));

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { parseDevices } from '../../../lib/container/device-request.js';
 import { planDevices, type DeviceHost } from '../../../lib/container/plan-devices.js';
 import { splitNumber, type HostDevice } from '../../../lib/host/devices.js';
+import { Control } from '../../../lib/native/protocol.js';
 
 const refused = expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }) as Error;
 const unsupported = expect.objectContaining({
@@ -19,6 +20,7 @@ const SOUND = [device('/dev/snd/seq'), device('/dev/snd/by/path')];
 
 const HOST: DeviceHost = {
   rootless: false,
+  controls: Control.devices,
   devicesAt: (path) =>
     path === '/dev/snd' ? SOUND : [NULL, FUSE].filter((each) => each.path === path),
   allDevices: () => [NULL, FUSE, ...SOUND, device('/dev/mem', { mayWrite: false })],
@@ -95,6 +97,13 @@ describe('as root', () => {
       expect(() => plan([`/dev/fuse:${path}`])).toThrow(refused);
     }
     expect(() => plan(['/dev/none'])).toThrow(refused);
+  });
+
+  test('what may be done with it is a rule of the device cgroup, so there must be one', () => {
+    expect(plan(['/dev/fuse:r']).rules).toMatchObject([{ permissions: 'r' }]);
+    expect(() => plan(['/dev/fuse:r'], { controls: 0 })).toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
+    );
   });
 
   test('privileged: all of them', () => {

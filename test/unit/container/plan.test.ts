@@ -347,7 +347,7 @@ describe('security', () => {
     const caps = (security: object): readonly string[] =>
       plan({ options: { security } }).oci.process.capabilities.bounding;
     expect(caps({})).toContain('CAP_NET_RAW');
-    expect(caps({})).not.toContain('CAP_MKNOD');
+    expect(caps({})).toContain('CAP_MKNOD');
     expect(caps({ capDrop: ['ALL'] })).toEqual([]);
     expect(caps({ capDrop: ['ALL'], capAdd: ['cap_net_admin'] })).toEqual(['CAP_NET_ADMIN']);
     expect(caps({ capDrop: ['net_raw'] })).not.toContain('CAP_NET_RAW');
@@ -375,8 +375,12 @@ describe('security', () => {
         expect.objectContaining({ code: 'ERR_UNSUPPORTED', hint: expect.any(String) as string }),
       );
     }
-    // As root a node leads to the machine's disks.
-    expect(() => caps({ capAdd: ['ALL'] })).toThrow(
+    // As root a node leads to the machine's disks, unless a device cgroup is before them.
+    const unguarded = { controls: 0 };
+    expect(caps({}, unguarded)).toHaveLength(13);
+    expect(caps({ capAdd: ['ALL'] }, unguarded)).toHaveLength(40);
+    expect(caps({ preset: 'privileged' }, unguarded)).toHaveLength(41);
+    expect(() => caps({ capAdd: ['MKNOD'] }, unguarded)).toThrow(
       expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
     );
   });

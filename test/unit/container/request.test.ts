@@ -40,7 +40,7 @@ test('what is not said is the default', () => {
     process: { env: {}, timeoutMs: 0 },
     security: { noNewPrivileges: false, readOnlyRootfs: false },
   });
-  expect(request.security.capabilities).toHaveLength(13);
+  expect(request.security.capabilities).toHaveLength(14);
   expect(request.name).toBeUndefined();
   expect(parseRun('x', undefined, undefined).collect).toEqual({
     input: undefined,
