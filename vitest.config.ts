@@ -9,7 +9,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
+          include: ['test/integration/**/*.test.ts', 'test/attacks/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
         },

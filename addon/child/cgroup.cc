@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "child/steps.h"
 #include "sys/process.h"
 
@@ -21,6 +22,7 @@ int JoinCgroup(Context& context) noexcept {
 // (copy_cgroup_ns() uses `current`).
 int EnterCgroupNamespace(Context& context) noexcept {
   if ((context.launch->namespaces & CLONE_NEWCGROUP) == 0) return 0;
+  if (!CAISSON_GUARD(kCgroupNamespace)) return 0;
   return sys::Unshare(CLONE_NEWCGROUP) == 0 ? 0 : errno;
 }
 

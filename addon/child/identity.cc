@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "child/steps.h"
 #include "child/user.h"
 #include "sys/credentials.h"
@@ -38,7 +39,7 @@ int FindUser(Context& context) noexcept {
 int DropBoundingSet(Context& context) noexcept {
   const uint64_t unwanted = context.known_capabilities & ~context.process->caps.bounding;
   for (unsigned capability = 0; capability < 64; ++capability) {
-    if ((unwanted >> capability & 1) == 0) continue;
+    if ((unwanted >> capability & 1) == 0 || !CAISSON_GUARD(kBoundingSet)) continue;
     if (sys::Prctl(PR_CAPBSET_DROP, capability) != 0) return errno;
   }
   // Or setresuid() would take the permitted set with it; execve() clears this again.
@@ -66,6 +67,7 @@ int SetCapabilities(Context& context) noexcept {
   // execve(2) takes them from everybody but root anyway, save that with no_new_privs a program with
   // file capabilities would keep those that we still had.
   if (context.ids.uid != 0 && caps.ambient == 0) caps.effective = caps.permitted = 0;
+  if (!CAISSON_GUARD(kNotInheritable)) caps.inheritable = caps.permitted;
   if (sys::CapSet(caps.effective & known, caps.permitted & known, caps.inheritable & known) != 0) {
     return errno;
   }
@@ -78,14 +80,14 @@ int SetCapabilities(Context& context) noexcept {
 }
 
 int ForbidNewPrivileges(Context& context) noexcept {
-  if (!context.process->no_new_privileges) return 0;
+  if (!context.process->no_new_privileges || !CAISSON_GUARD(kNoNewPrivileges)) return 0;
   return sys::Prctl(PR_SET_NO_NEW_PRIVS, 1) == 0 ? 0 : errno;
 }
 
 namespace {
 
 int LoadFilter(const ProcessPlan& process) noexcept {
-  if (process.seccomp.count == 0) return 0;
+  if (process.seccomp.count == 0 || !CAISSON_GUARD(kFilter)) return 0;
   const sock_fprog program = {.len = static_cast<unsigned short>(process.seccomp.count),
                               .filter = const_cast<sock_filter*>(process.seccomp.items)};
   return sys::LoadSeccomp(&program) == 0 ? 0 : errno;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "child/host_nodes.h"
 #include "child/steps.h"
 #include "child/target.h"
@@ -77,7 +78,7 @@ int MaskPath(Context& context, const char* path, int hosts_devices, Cover& folde
 
 int MaskPaths(Context& context) noexcept {
   const List<const char*>& paths = context.launch->masked_paths;
-  if (paths.count == 0) return 0;
+  if (paths.count == 0 || !CAISSON_GUARD(kMasks)) return 0;
   int hosts_devices = -1;
   if (context.rootless) {
     hosts_devices = OpenHostNodes(context);
@@ -99,6 +100,7 @@ int MaskPaths(Context& context) noexcept {
 
 // A bind of the path over itself, read-only with everything below it.
 int ProtectPaths(Context& context) noexcept {
+  if (!CAISSON_GUARD(kReadOnlyPaths)) return 0;
   const List<const char*>& paths = context.launch->read_only_paths;
   for (uint32_t i = 0; i < paths.count; ++i) {
     context.index = i;

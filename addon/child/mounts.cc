@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "child/filesystem.h"
 #include "child/host_nodes.h"
 #include "child/steps.h"
@@ -265,10 +266,12 @@ int MountHierarchy(Context& context, int folder, const char* type, const char* n
 // The container's own cgroup is the root of what is shown: we are in its cgroup namespace.
 int MountCgroup(Context& context, const MountItem& item) noexcept {
   constexpr uint64_t kLocked = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  const uint64_t attr =
+      kLocked |
+      (CAISSON_GUARD(kCgroupReadOnly) ? item.attr : item.attr & ~uint64_t{MOUNT_ATTR_RDONLY});
   int mount = -1;
   if (context.cgroup1_names.count == 0) {
-    int error = MountKernel(context, item,
-                            {.type = "cgroup2", .data = {}, .attr = kLocked | item.attr}, &mount);
+    int error = MountKernel(context, item, {.type = "cgroup2", .data = {}, .attr = attr}, &mount);
     if (error != 0 && context.rootless && context.step != Step::kMountTarget) {
       // No hierarchy is ours to show: an empty folder rather than the host's.
       error = MountKernel(
@@ -283,14 +286,14 @@ int MountCgroup(Context& context, const MountItem& item) noexcept {
       context, item, {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked}, &mount);
   if (error != 0) return error;
   for (const char* name : context.cgroup1_names) {
-    if (error == 0) error = MountHierarchy(context, mount, "cgroup", name, kLocked | item.attr);
+    if (error == 0) error = MountHierarchy(context, mount, "cgroup", name, attr);
   }
   if (error == 0 && context.cgroup2) {
-    error = MountHierarchy(context, mount, "cgroup2", "unified", kLocked | item.attr);
+    error = MountHierarchy(context, mount, "cgroup2", "unified", attr);
   }
-  const struct mount_attr attr = {
+  const struct mount_attr read_only = {
       .attr_set = MOUNT_ATTR_RDONLY, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
-  if (error == 0 && sys::MountSetAttr(mount, 0, attr) != 0) error = errno;
+  if (error == 0 && sys::MountSetAttr(mount, 0, read_only) != 0) error = errno;
   (void)close(mount);
   return error;
 }

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "child/steps.h"
 #include "sys/credentials.h"
 #include "sys/device_nodes.h"
@@ -18,7 +19,7 @@ namespace {
 int OpenNull(int root, int* fd) noexcept {
   const int found = sys::OpenAt2(root, "dev/null", O_RDWR | O_NOCTTY | O_NONBLOCK, sys::kInRoot);
   if (found < 0) return errno;
-  if (!sys::IsDevice(found, sys::kDeviceNodes[0])) {
+  if (CAISSON_GUARD(kNullDevice) && !sys::IsDevice(found, sys::kDeviceNodes[0])) {
     (void)close(found);
     return ENODEV;
   }
@@ -66,6 +67,7 @@ int StartSession(Context&) noexcept {
 
 // Keys of the program that started us are not the container's.
 int NewKeyring(Context& context) noexcept {
+  if (!CAISSON_GUARD(kOwnKeyring)) return 0;
   if (sys::JoinSessionKeyring() >= 0) return 0;
   switch (errno) {
     case ENOSYS:  // no keyrings in this kernel, or a filter around us (LXC) hides them:

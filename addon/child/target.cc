@@ -8,12 +8,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "sys/path.h"
 
 namespace caisson::child {
 namespace {
 
 constexpr int kMaxLinks = 40;  // as many as the kernel follows
+
+int OpenInRoot(int root, const char* path, uint64_t flags, uint64_t resolve = 0) noexcept {
+  if (CAISSON_GUARD(kInRoot)) return sys::OpenAt2(root, path, flags, sys::kInRoot | resolve);
+  while (*path == '/') ++path;
+  return sys::OpenAt2(root, *path == '\0' ? "." : path, flags, resolve);
+}
+
+bool Refuses(Links links) noexcept {
+  return links == Links::kRefuse && CAISSON_GUARD(kRealFolders);
+}
 
 // The way still to go and the way gone, as text: plain components without links, so that ".." is
 // the component before. Each folder is opened anew from the root by openat2, which holds us inside
@@ -113,8 +124,7 @@ int MakeTarget(int root, const char* path, TargetKind kind, Links links, Target*
     if (component[0] == '\0') {
       // The path (or a link's text) ended in "..", "." or a slash: what was reached is the target.
       if (kind == TargetKind::kFile) return EISDIR;
-      target->fd = sys::OpenAt2(root, walk.done[0] == '\0' ? "." : walk.done, O_PATH | O_DIRECTORY,
-                                sys::kInRoot);
+      target->fd = OpenInRoot(root, walk.done[0] == '\0' ? "." : walk.done, O_PATH | O_DIRECTORY);
       return target->fd >= 0 ? 0 : errno;
     }
     if (strcmp(component, ".") == 0) continue;
@@ -122,18 +132,18 @@ int MakeTarget(int root, const char* path, TargetKind kind, Links links, Target*
       walk.Leave();
       continue;
     }
-    const int parent = sys::OpenAt2(root, walk.done[0] == '\0' ? "." : walk.done,
-                                    O_PATH | O_DIRECTORY, sys::kInRoot);
+    const int parent =
+        OpenInRoot(root, walk.done[0] == '\0' ? "." : walk.done, O_PATH | O_DIRECTORY);
     if (parent < 0) return errno;
     const bool last = walk.IsLast();
     Target reached;
     bool is_link = false;
     int error =
         OpenComponent(parent, component, last ? kind : TargetKind::kFolder, &reached, &is_link);
-    if (error == 0 && is_link) {
+    if (error == 0 && is_link && CAISSON_GUARD(kInRoot)) {
       (void)close(reached.fd);
       reached.fd = -1;
-      error = links == Links::kRefuse ? ELOOP : walk.Follow(parent, component);
+      error = Refuses(links) ? ELOOP : walk.Follow(parent, component);
     } else if (error == 0 && last) {
       (void)close(parent);
       *target = reached;
@@ -157,8 +167,7 @@ int CheckKind(int fd, TargetKind kind) noexcept {
 }  // namespace
 
 int OpenExisting(int root, const char* path, Links links, int* fd) noexcept {
-  const uint64_t resolve = sys::kInRoot | (links == Links::kRefuse ? RESOLVE_NO_SYMLINKS : 0);
-  *fd = sys::OpenAt2(root, path, O_PATH, resolve);
+  *fd = OpenInRoot(root, path, O_PATH, Refuses(links) ? RESOLVE_NO_SYMLINKS : 0);
   return *fd >= 0 ? 0 : errno;
 }
 

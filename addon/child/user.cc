@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "sys/path.h"
 
 namespace caisson::child {
@@ -37,7 +38,7 @@ Number ParseId(Text text, uint32_t* id) noexcept {
     if (text.at[i] < '0' || text.at[i] > '9') return Number::kNone;
     if (value <= kMaxId) value = value * 10 + static_cast<uint64_t>(text.at[i] - '0');
   }
-  if (value > kMaxId) return Number::kInvalid;
+  if (value > kMaxId && CAISSON_GUARD(kIdRange)) return Number::kInvalid;
   *id = static_cast<uint32_t>(value);
   return Number::kValid;
 }

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "child/steps.h"
 #include "child/target.h"
 #include "sys/path.h"
@@ -13,8 +14,10 @@ namespace {
 
 // No link of procfs leads out of the root: /proc/self/fd/7 is ELOOP here.
 int Enter(Context& context) noexcept {
-  const int fd =
-      sys::OpenAt2(context.rootfs, context.process->cwd, O_PATH | O_DIRECTORY, sys::kInRoot);
+  const char* path = context.process->cwd;
+  const int fd = CAISSON_GUARD(kPlainWorkdir)
+                     ? sys::OpenAt2(context.rootfs, path, O_PATH | O_DIRECTORY, sys::kInRoot)
+                     : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return errno;
   const int error = fchdir(fd) == 0 ? 0 : errno;
   (void)close(fd);
@@ -24,6 +27,7 @@ int Enter(Context& context) noexcept {
 }  // namespace
 
 int MakeWorkdir(Context& context) noexcept {
+  if (!CAISSON_GUARD(kPlainWorkdir)) return 0;
   Target target;
   const int error = OpenTarget(context.rootfs, context.process->cwd, TargetKind::kFolder,
                                Links::kFollow, &target);
@@ -45,7 +49,7 @@ int VerifyWorkdir(Context& context) noexcept {
   // glibc's getcwd() hides what the kernel says: "(unreachable)/…" is outside of our root.
   char path[PATH_MAX];
   if (syscall(SYS_getcwd, path, sizeof path) < 0) return errno;
-  return path[0] == '/' ? 0 : EXDEV;
+  return path[0] == '/' || !CAISSON_GUARD(kPlainWorkdir) ? 0 : EXDEV;
 }
 
 }  // namespace caisson::child

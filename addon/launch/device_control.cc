@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
+#include "base/guard.h"
 #include "launch/cgroup_files.h"
 #include "launch/device_program.h"
 #include "sys/bpf.h"
@@ -104,7 +105,7 @@ List<DeviceRule> DefaultDeviceRules() noexcept {
 }
 
 Result<> ControlDevices(const Host& host, List<DeviceRule> rules, const Cgroup& cgroup) {
-  if (host.device_control == DeviceControl::kNone) return {};
+  if (host.device_control == DeviceControl::kNone || !CAISSON_GUARD(kDeviceRules)) return {};
   const bool list = host.device_control == DeviceControl::kList;
   for (size_t i = 0; i < cgroup.folders.size(); ++i) {
     const Hierarchy& hierarchy = host.hierarchies[i];

@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "base/guard.h"
 #include "child/child.h"
 #include "launch/children_in.h"
 #include "launch/clone.h"
@@ -84,6 +85,7 @@ bool MayEnterPrepared(const Host& host, const LaunchPlan& plan, const Prepared& 
                       bool host_nodes) {
   if (!prepared.mount_namespace || (plan.namespaces & CLONE_NEWNS) == 0) return false;
   if (prepared.kit.fd(Part::kDevices) < 0) return false;
+  if (!CAISSON_GUARD(kInRoot)) return false;  // a second wall, which older kernels do not have
   if (!host.rootless) return true;
   if ((plan.namespaces & CLONE_NEWNET) == 0 || !host_nodes) return false;
   int procs = 0;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "sys/mount.h"
 #include "sys/path.h"
 #include "sys/process.h"
@@ -123,7 +124,7 @@ Result<UniqueFd> MountByContext(const Host& host, const OverlayParts& parts, Way
   if (error == 0 && sys::FsCreate(context.get()) != 0) error = errno;
   UniqueFd mount;
   if (error == 0) {
-    mount.reset(sys::FsMount(context.get(), MOUNT_ATTR_NODEV));
+    mount.reset(sys::FsMount(context.get(), CAISSON_GUARD(kNoDevices) ? MOUNT_ATTR_NODEV : 0));
     if (!mount) error = errno;
   }
   if (error == 0) return mount;

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 /** The repository's root folder. */
 export const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
+/** The supervisor whose guards can be taken out, one at a time: addon/base/guard.h. */
+export const UNGUARDED = join(repository, 'build/cmake/Release/unguarded/caisson-supervisor');
+
 /** Whether the native files under test are those of `npm run test:native -- --sanitize`: slower. */
 export const SANITIZED = process.env['CAISSON_NATIVE_DIR']?.includes('asan') === true;
 

@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'nod
 import { delimiter, join } from 'node:path';
 import { beforeAll, beforeEach, describe, test } from 'vitest';
 
-import { nativeFile } from './native.js';
+import { nativeFile, UNGUARDED } from './native.js';
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 const CAP_SYS_ADMIN = 21n;
@@ -33,7 +33,8 @@ export type Need =
   | 'strace'
   | 'nft'
   | 'capsh'
-  | 'timens';
+  | 'timens'
+  | 'unguarded';
 
 /**
  * What a test can need of the machine. Each probe tries the thing itself and answers with what is
@@ -84,6 +85,10 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   capsh: () => runs('capsh', '--print'),
   timens: () =>
     existsSync('/proc/self/ns/time') ? null : 'a kernel with time namespaces (CONFIG_TIME_NS)',
+  unguarded: () =>
+    existsSync(UNGUARDED)
+      ? null
+      : 'the supervisor whose guards can be taken out: npm run test:native',
 };
 
 // Of these one excludes the other, or a kernel has just one of them: the runs of CI (root, ordinary user,

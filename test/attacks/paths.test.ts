@@ -1,0 +1,87 @@
+// needs: the native part; root or user namespaces; a static busybox
+import { existsSync } from 'node:fs';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+
+import { attack, unlessRefused } from '../helpers/attack.js';
+import { checkLeaks } from '../helpers/leak.js';
+import { missing, needs } from '../helpers/needs.js';
+import { tempFolder } from '../helpers/temp.js';
+
+const { describe } = needs('native', 'userns', 'busybox', 'unguarded');
+checkLeaks();
+
+// CVE-2019-19921, CVE-2025-31133, CVE-2026-41579 and their kind.
+describe('an image that has links where the kernel’s file systems go', () => {
+  for (const [name, known] of [
+    ['proc', 'self'],
+    ['sys', 'class'],
+    ['dev', 'null'],
+  ] as const) {
+    attack(`/${name}`, 'kRealFolders', async (target) => {
+      const image = await target.image(async (root) => {
+        await mkdir(join(root, 'tmp/elsewhere'));
+        await symlink('/tmp/elsewhere', join(root, name));
+      });
+      const list = await unlessRefused(target.run(image, ['ls', '/tmp/elsewhere']));
+      return list !== false && list.split('\n').includes(known);
+    });
+  }
+});
+
+// CVE-2021-30465: the target of a mount is made where a link of the image leads. What a child sees of the machine is
+// the store, at /store.
+attack('a mount behind a link to the host', 'kInRoot', async (target) => {
+  const image = await target.image((root) => symlink('/store', join(root, 'vol')));
+  await unlessRefused(
+    target.run(image, ['true'], { mounts: [{ type: 'tmpfs', target: '/vol/made' }] }),
+  );
+  return existsSync(join(target.store, 'made'));
+});
+
+// CVE-2024-21626: descriptors of whoever joins lead to the host's folders.
+attack('a working folder that is a descriptor', 'kPlainWorkdir', async (target) => {
+  await using box = await target.sleeper();
+  for (let fd = 3; fd < 40; ++fd) {
+    const list = await unlessRefused(box.exec(['/bin/ls'], { cwd: `/proc/self/fd/${fd}` }));
+    if (list !== false && /^layers$/m.test(list.stdout)) return true;
+  }
+  return false;
+});
+
+// CVE-2025-31133, CVE-2025-52565: what is opened as /dev/null is a file of somebody's.
+attack('a /dev/null that is none', 'kNullDevice', async (target) => {
+  await using folder = await tempFolder();
+  await writeFile(join(folder.path, 'null'), 'canary');
+  const mounts = [{ type: 'bind' as const, source: folder.path, target: '/dev' }];
+  const read = await unlessRefused(target.run(await target.image(), ['cat'], { mounts }));
+  return read === 'canary';
+});
+
+attack('what is masked is read', 'kMasks', async (target) => {
+  const files = ['interrupts', 'keys', 'timer_list', 'sched_debug'].map((name) => `/proc/${name}`);
+  const script = `head -c 20 ${files.join(' ')} 2>/dev/null`;
+  return (await target.run(target.host, ['sh', '-c', `${script} | grep -v '^==>'`])).trim() !== '';
+});
+
+attack('what is read-only is written to', 'kReadOnlyPaths', async (target) => {
+  const script = '(: >> /proc/sys/net/ipv4/ip_forward) 2>/dev/null && echo opened; true';
+  const security = { capAdd: ['NET_ADMIN'] };
+  return (await target.run(target.host, ['sh', '-c', script], { security })) === 'opened\n';
+});
+
+describe.skipIf(missing('root') !== null)('device nodes', () => {
+  attack('of an image', 'kNoDevices', async (target) => {
+    const image = await target.image(async (root) => {
+      await rm(join(root, 'node'), { force: true });
+      execFileSync('mknod', [join(root, 'node'), 'c', '1', '5']);
+    });
+    return (await target.run(image, ['sh', '-c', 'head -c 1 /node | wc -c'])).trim() === '1';
+  });
+
+  attack('made inside', 'kDeviceRules', async (target) => {
+    const script = 'mknod /dev/own c 10 237 && (: < /dev/own) 2>/dev/null && echo opened; true';
+    return (await target.run(target.host, ['sh', '-c', script])) === 'opened\n';
+  });
+});
