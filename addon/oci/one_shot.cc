@@ -5,14 +5,19 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <string_view>
 
 #include "child/child.h"
 #include "launch/launch.h"
 #include "plan/parse.h"
+#include "supervisor/cgroup_root.h"
+#include "supervisor/cgroup_tree.h"
 #include "supervisor/kernel.h"
 #include "supervisor/memfd_exec.h"
+#include "supervisor/packet.h"
 #include "sys/mount.h"
 
 namespace caisson {
@@ -32,6 +37,7 @@ struct Asked {
   bool hold = false;
   bool sealed = false;
   const char* pid_file = nullptr;
+  const char* console_socket = nullptr;
 };
 
 void Tell(const std::string& line) {
@@ -62,6 +68,8 @@ bool ParseArguments(int argc, char** argv, Asked* asked) {
       asked->sealed = true;
     } else if (argument == "--pid-file" && i + 1 < argc) {
       asked->pid_file = argv[++i];
+    } else if (argument == "--console-socket" && i + 1 < argc) {
+      asked->console_socket = argv[++i];
     } else {
       return false;
     }
@@ -94,6 +102,10 @@ Result<std::vector<uint8_t>> ReadBody() {
   return body;
 }
 
+std::string PathOf(const UniqueFd& folder) {
+  return "/proc/self/fd/" + std::to_string(folder.get());
+}
+
 // One container and the process that answers for it.
 class OneShot {
  public:
@@ -103,6 +115,7 @@ class OneShot {
 
  private:
   [[nodiscard]] Result<> Prepare();
+  [[nodiscard]] Result<> MakeGroup();
   [[nodiscard]] Result<> Start();
   // Until the child waits at its next gate. False: it has told a failure, or ended.
   [[nodiscard]] Result<> AwaitGate();
@@ -111,16 +124,21 @@ class OneShot {
   [[nodiscard]] Result<> RunHooks(HookPoint point, const char* status);
   void WarnHooks(HookPoint point, const char* status);
   [[nodiscard]] Result<> WritePidFile() const;
+  [[nodiscard]] Result<> SendTerminal();
   [[nodiscard]] Result<> Hold();
   [[nodiscard]] siginfo_t AwaitEnd();
+  [[nodiscard]] int TellFailedStart(Failure failure);
+  [[nodiscard]] Result<> RemoveGroup();
   [[nodiscard]] std::string DetailOf(const Failure& failure) const;
 
   const Asked& asked_;
   const LaunchPlan& plan_;
   launch::Host host_;
   launch::Prepared prepared_;
+  launch::Cgroup group_;
   launch::Started started_;
   UniqueFd signals_;
+  UniqueFd terminal_;  // the container's end, held so that it does not end before the container
   std::string kernel_log_;
 };
 
@@ -148,13 +166,37 @@ Result<> OneShot::Prepare() {
   return {};
 }
 
+// A group of its own in every hierarchy there is, as other runtimes do it.
+Result<> OneShot::MakeGroup() {
+  if (plan_.bundle.cgroups_path == nullptr) return {};
+  const std::string path = plan_.bundle.cgroups_path;
+  const size_t slash = path.rfind('/');
+  Options options;
+  if (slash != std::string::npos) options.cgroup_parent = '/' + path.substr(0, slash);
+  auto roots = MakeCgroupRoots(options, nullptr);
+  if (!roots) return std::unexpected(roots.error());
+  host_.hierarchies = std::move(roots->hierarchies);
+  host_.device_control = roots->device_control;
+  host_.device_program = std::move(roots->device_program);
+  const std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
+  auto group = launch::MakeCgroup(host_, name, ~uint64_t{0}, plan_.device_rules);
+  if (!group) return std::unexpected(group.error());
+  group_ = std::move(*group);
+  // It may lie right below the root of its hierarchy, which gives nothing on.
+  for (size_t i = 0; i < host_.hierarchies.size(); ++i) {
+    const launch::Hierarchy& hierarchy = host_.hierarchies[i];
+    if (!hierarchy.v2) StartFromParent(PathOf(hierarchy.folder), PathOf(group_.folders[i]));
+  }
+  return launch::LimitCgroup(host_, plan_.limits, group_);
+}
+
 Result<> OneShot::Start() {
   int stdio[3];
   for (int i = 0; i < 3; ++i) {
     stdio[i] = plan_.process.stdio[i] == StdioKind::kDescriptor ? i : -1;
   }
-  auto started = launch::Launch(host_, plan_, prepared_, launch::Cgroup{}, stdio,
-                                launch::Parent::kCaller, &kernel_log_);
+  auto started =
+      launch::Launch(host_, plan_, prepared_, group_, stdio, launch::Parent::kCaller, &kernel_log_);
   if (!started) return std::unexpected(started.error());
   started_ = std::move(*started);
   prepared_ = {};
@@ -227,6 +269,34 @@ Result<> OneShot::WritePidFile() const {
   return {};
 }
 
+// The master, with the terminal's name as the message.
+Result<> OneShot::SendTerminal() {
+  if (!plan_.process.terminal) return {};
+  uint8_t byte = 0;
+  Packet packet;
+  int error = ReceivePacket(started_.terminal.get(), {&byte, 1}, &packet, Wait::kNever);
+  if (error == 0 && (packet.truncated || packet.fds.size() != 2)) error = EMFILE;
+  if (error != 0) return Fail(Step::kTerminal, error);
+  terminal_ = std::move(packet.fds[1]);
+
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const std::string_view path = asked_.console_socket;
+  if (path.size() >= sizeof address.sun_path) return Fail(Step::kTerminal, ENAMETOOLONG);
+  memcpy(address.sun_path, path.data(), path.size());
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket ||
+      connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    return FailErrno(Step::kTerminal);
+  }
+  char name[] = "/dev/pts/ptmx";
+  const iovec part = {name, sizeof name - 1};
+  const int master = packet.fds[0].get();
+  error = SendPacket(socket.get(), {&part, 1}, {&master, 1}, Wait::kBlock);
+  if (error != 0) return Fail(Step::kTerminal, error);
+  return {};
+}
+
 Result<> OneShot::Hold() {
   if (!asked_.hold) return {};
   pollfd watched[] = {{.fd = kStartFd, .events = POLLIN, .revents = 0},
@@ -288,14 +358,33 @@ std::string OneShot::DetailOf(const Failure& failure) const {
   }
 }
 
+Result<> OneShot::RemoveGroup() {
+  if (group_.name.empty()) return {};
+  return launch::RemoveCgroup(host_, group_.name);
+}
+
+int OneShot::TellFailedStart(Failure failure) {
+  // A limit too small for the start itself kills it wherever it is.
+  if (!group_.name.empty() && launch::OomKills(host_, group_.name) > 0) {
+    failure = {.step = Step::kOutOfMemory, .error = ENOMEM};
+  }
+  (void)RemoveGroup();
+  return TellFailure(failure, DetailOf(failure));
+}
+
 int OneShot::Run() {
   sigset_t all;
   (void)sigfillset(&all);
   (void)sigdelset(&all, SIGCHLD);
   signals_.reset(signalfd(-1, &all, SFD_CLOEXEC));
-  Result<> done = Prepare();
+  Result<> done;
+  if (plan_.process.terminal != (asked_.console_socket != nullptr)) {
+    done = Fail(Step::kTerminal, EINVAL);
+  }
+  if (done) done = Prepare();
+  if (done) done = MakeGroup();
   if (done) done = Start();
-  if (!done) return TellFailure(done.error(), DetailOf(done.error()));
+  if (!done) return TellFailedStart(done.error());
 
   if (plan_.bundle.hooks.count != 0) {
     done = AwaitGate();
@@ -304,6 +393,7 @@ int OneShot::Run() {
     if (done) done = OpenGate();
   }
   if (done) done = AwaitGate();
+  if (done) done = SendTerminal();
   if (done) done = WritePidFile();
   if (done) {
     Tell("created " + std::to_string(started_.pid));
@@ -319,8 +409,10 @@ int OneShot::Run() {
   }
 
   const siginfo_t info = AwaitEnd();
+  started_.mount_namespace.reset();
   WarnHooks(HookPoint::kPoststop, "stopped");
-  if (!done) return TellFailure(done.error(), DetailOf(done.error()));
+  if (!done) return TellFailedStart(done.error());
+  if (auto removed = RemoveGroup(); !removed) (void)TellFailure("warning", removed.error(), "");
   const bool exited = info.si_code == CLD_EXITED;
   Tell((exited ? "exited " : "signaled ") + std::to_string(info.si_status));
   return exited ? info.si_status : 128 + info.si_status;

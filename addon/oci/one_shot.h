@@ -10,7 +10,12 @@ namespace caisson {
 //   fd 4   told as lines: "created PID", "started PID", "exited CODE", "signaled NUMBER",
 //          "failed STEP ERRNO INDEX DETAIL", "warning STEP ERRNO INDEX DETAIL"
 //   --hold           waits, created, for a byte on fd 5 before it starts; its end cancels
-//   --pid-file PATH  the pid, written before "created" is told
+//   --pid-file PATH        the pid, written before "created" is told
+//   --console-socket PATH  of a Unix socket that the terminal is sent to, as runc does it; needed
+//   if
+//                          and only if there is one
+//
+// When it is killed, so is the container; the empty cgroup is then its caller's to remove.
 //
 // Stdio is the container's. Signals that reach this process are passed on to it.
 int RunOneShot(int argc, char** argv);

@@ -83,7 +83,7 @@ Result<> Prepare(Runtime* runtime, std::string* detail) {
     if (!record) return std::unexpected(record.error());
   }
   *detail = options.cgroup_parent;
-  auto cgroups = MakeCgroupRoots(options, runtime->journal);
+  auto cgroups = MakeCgroupRoots(options, &runtime->journal);
   if (!cgroups) return std::unexpected(cgroups.error());
   runtime->cgroups = std::move(*cgroups);
 

@@ -146,7 +146,7 @@ launch::Hierarchy* FindSame(std::vector<launch::Hierarchy>& hierarchies, int fol
 
 }  // namespace
 
-Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal) {
+Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
   CgroupRoots roots;
   bool pure_v2 = false;
   bool has_v2 = false;
@@ -163,8 +163,10 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal) {
     }
     const std::string path = parent + options.cgroup_parent + '/' + options.id;
     if (MakeGroupPath(parent, options.cgroup_parent, v2) != 0) continue;
-    if (auto record = journal.Append("cgroup", path); !record) {
-      return std::unexpected(record.error());
+    if (journal != nullptr) {
+      if (auto record = journal->Append("cgroup", path); !record) {
+        return std::unexpected(record.error());
+      }
     }
     if (MakeGroupPath(parent + options.cgroup_parent, '/' + options.id, v2) != 0) continue;
     UniqueFd folder(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -21,9 +21,9 @@ struct CgroupRoots {
   std::vector<launch::Hierarchy> hierarchies;
 };
 
-// Makes them, each journalled before. A hierarchy that refuses (read-only, not delegated) is left
-// out: whoever needs it is refused later, by name.
-[[nodiscard]] Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal& journal);
+// Makes them, each journalled before, unless there is no journal. A hierarchy that refuses
+// (read-only, not delegated) is left out: whoever needs it is refused later, by name.
+[[nodiscard]] Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal);
 
 // Kills what is in the group at an absolute path, or below it, and removes it. Waits up to a second
 // for the dying. Absent is success.

@@ -74,6 +74,12 @@ void CopyDown(const std::string& parent, const std::string& group, const char* f
   (void)WriteText(group + file, ReadGroupText(parent + file));
 }
 
+bool Has(const std::string& path, const char* file) {
+  return access((path + file).c_str(), F_OK) == 0;
+}
+
+}  // namespace
+
 void StartFromParent(const std::string& parent, const std::string& group) {
   CopyDown(parent, group, "/cpuset.cpus");
   CopyDown(parent, group, "/cpuset.mems");
@@ -84,12 +90,6 @@ void StartFromParent(const std::string& parent, const std::string& group) {
   // Remove when kernel 5.11 is the floor, where memory is always counted upwards.
   (void)WriteText(group + "/memory.use_hierarchy", "1");
 }
-
-bool Has(const std::string& path, const char* file) {
-  return access((path + file).c_str(), F_OK) == 0;
-}
-
-}  // namespace
 
 std::string ReadGroupText(const std::string& path) {
   UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));

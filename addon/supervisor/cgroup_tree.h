@@ -19,6 +19,9 @@ namespace caisson {
 // takes nobody in). 0 or errno of what could not be made; a controller that is refused is missing.
 [[nodiscard]] int MakeGroupPath(const std::string& base, const std::string& relative, bool v2);
 
+// v1: what a fresh group needs to take anybody in, where nobody above has seen to it.
+void StartFromParent(const std::string& parent, const std::string& group);
+
 // v2: the group above, where the program has been moved to a leaf to make room for groups beside it
 // (MakeGroupPath does that); else `group` itself.
 [[nodiscard]] std::string AboveLeaf(std::string group, bool v2);

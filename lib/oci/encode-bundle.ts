@@ -26,18 +26,18 @@ export function encodeBundle(
   host: SeccompHost,
 ): Uint8Array {
   const { spec } = request;
-  const { descriptor } = StdioKind;
+  const kind = spec.process.terminal ? StdioKind.null : StdioKind.descriptor;
   const fields = new FieldWriter(8192);
   fields.append(
     encodeLaunch(bundlePlan(request, host), {
-      stdio: [descriptor, descriptor, descriptor],
+      stdio: [kind, kind, kind],
       wantStarted: true,
       warmPool: false,
     }),
   );
   fields.string(Tag.rootfs, request.rootfs);
   if (request.domainname !== undefined) fields.string(Tag.domainname, request.domainname);
-  if (request.cgroupsPath !== undefined) fields.string(Tag.cgroupsPath, request.cgroupsPath);
+  fields.string(Tag.cgroupsPath, request.cgroupsPath ?? `caisson/${id}`);
   fields.string(Tag.hookState, stateMembers(request, { id, bundle }, spec.ociVersion));
   for (const hook of request.hooks) encodeHook(fields, hook);
   for (const { type, path } of request.joined) {

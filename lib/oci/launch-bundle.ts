@@ -20,6 +20,8 @@ export interface BundleOptions {
   /** Wait, created, until `start()`. @defaultValue `false` */
   readonly hold?: boolean;
   readonly pidFile?: string;
+  /** Path of a Unix socket that takes the terminal's master; needed with `process.terminal`, and only then. */
+  readonly consoleSocket?: string;
   /** Of the one-shot process, whose own the container's are. */
   readonly stdio?: ['pipe' | 'ignore' | number, 'pipe' | number, 'pipe' | number];
 }
@@ -49,6 +51,7 @@ export async function launchBundle(options: BundleOptions): Promise<OneShot> {
   const args = ['launch'];
   if (options.hold === true) args.push('--hold');
   if (options.pidFile !== undefined) args.push('--pid-file', resolve(options.pidFile));
+  if (options.consoleSocket !== undefined) args.push('--console-socket', options.consoleSocket);
   const stdio: StdioOptions = [...(options.stdio ?? ['ignore', 'pipe', 'pipe'])];
   stdio.push('pipe', 'pipe', 'pipe');
   const child = spawn(loadNative().supervisor, args, { stdio, env: {} });

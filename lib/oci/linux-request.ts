@@ -5,10 +5,11 @@ import {
   invalid,
   notYet,
 } from '../errors/arguments.js';
-import type { OciDevice, OciNamespace } from '../container/oci-spec.js';
+import type { OciDevice, OciNamespace, OciResources } from '../container/oci-spec.js';
 import { parseSeccompProfile, type SeccompAsked } from '../container/seccomp-request.js';
 import { items, refuse, section, texts } from './config-checks.js';
 import { parseDevices } from './devices-request.js';
+import { parseResources } from './resources-request.js';
 
 export interface LinuxAsked {
   /** To be made. */
@@ -19,8 +20,9 @@ export interface LinuxAsked {
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
   readonly devices: readonly OciDevice[];
+  readonly resources: OciResources;
   readonly seccomp: 'unconfined' | SeccompAsked;
-  /** Below the root of each hierarchy; absent: none of its own. */
+  /** Below the root of each hierarchy; absent: `/caisson/<id>`. */
   readonly cgroupsPath: string | undefined;
 }
 
@@ -38,7 +40,7 @@ const NEEDED = ['mount', 'pid'] as const;
 
 export function parseOciLinux(value: unknown): LinuxAsked {
   const bag = section(value, 'linux');
-  const later = ['gidMappings', 'intelRdt', 'mountLabel', 'personality', 'resources'];
+  const later = ['gidMappings', 'intelRdt', 'mountLabel', 'personality'];
   refuse(bag, 'linux', [...later, 'timeOffsets', 'uidMappings']);
   checkPropagation(bag['rootfsPropagation']);
   const { seccomp, cgroupsPath } = bag;
@@ -48,6 +50,7 @@ export function parseOciLinux(value: unknown): LinuxAsked {
     readonlyPaths: paths(bag['readonlyPaths'], 'linux.readonlyPaths'),
     sysctl: parseSysctl(bag['sysctl']),
     devices: parseDevices(bag['devices']),
+    resources: parseResources(bag['resources']),
     seccomp:
       seccomp === undefined || seccomp === null
         ? 'unconfined'

@@ -4,6 +4,7 @@ import {
   checkInteger,
   checkString,
   invalid,
+  type Bag,
 } from '../errors/arguments.js';
 import { parseCapabilities } from '../container/capabilities.js';
 import type { OciProcess, OciRlimit } from '../container/oci-spec.js';
@@ -26,23 +27,39 @@ export function parseOciProcess(value: unknown): ProcessAsked {
     throw invalid('process', 'must be there: a container without one cannot be started');
   }
   const bag = section(value, 'process');
-  refuse(bag, 'process', ['execCPUAffinity', 'ioPriority', 'scheduler', 'terminal']);
+  refuse(bag, 'process', ['execCPUAffinity', 'ioPriority', 'scheduler']);
   const { user, additionalGids } = parseUser(bag['user']);
   const args = items(bag['args'], 'process.args');
   if (args.length === 0) throw invalid('process.args', 'must have at least one argument');
+  const { oomScoreAdj } = bag;
   return {
     additionalGids,
     process: {
-      terminal: false,
+      ...parseTerminal(bag),
       user,
       args: parseArgv(args, 'process.args'),
       env: texts(bag['env'], 'process.env'),
       cwd: checkAbsolutePath(bag['cwd'], 'process.cwd'),
       capabilities: parseSets(bag['capabilities']),
       rlimits: parseRlimits(bag['rlimits']),
+      ...(oomScoreAdj === undefined || oomScoreAdj === null
+        ? {}
+        : { oomScoreAdj: checkInteger(oomScoreAdj, 'process.oomScoreAdj', -1000, 1000) }),
       noNewPrivileges: checkBoolean(bag['noNewPrivileges'] ?? false, 'process.noNewPrivileges'),
     },
   };
+}
+
+/** ioctl_tty(2): a struct winsize has 16 bits for each. */
+const MOST = 65_535;
+
+/** The spec has no size without `consoleSize`: then it is that of other terminals here. */
+function parseTerminal(bag: Bag): Pick<OciProcess, 'terminal' | 'consoleSize'> {
+  if (!checkBoolean(bag['terminal'] ?? false, 'process.terminal')) return { terminal: false };
+  const size = section(bag['consoleSize'], 'process.consoleSize');
+  const side = (name: string, otherwise: number): number =>
+    checkInteger(size[name] ?? otherwise, `process.consoleSize.${name}`, 1, MOST);
+  return { terminal: true, consoleSize: { height: side('height', 24), width: side('width', 80) } };
 }
 
 function parseUser(value: unknown): {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 
@@ -82,6 +82,8 @@ export interface Bundle extends AsyncDisposable {
   write(config: Config): Promise<void>;
   /** Runs what was written with our one-shot form of launch. */
   run(options?: Partial<BundleOptions>): Promise<BundleResult>;
+  /** What an OCI command's `delete` will do, when the process that answered for the container was killed. */
+  removeGroup(): Promise<void>;
   /** Writes it, runs it here and with runc, and returns what both printed. */
   both(config: Config): Promise<{ ours: string; runc: string }>;
 }
@@ -94,8 +96,11 @@ export async function bundle(): Promise<Bundle> {
   const rootfs = join(folder.path, 'rootfs');
   await mkdir(rootfs);
   await busyboxRootfs(rootfs);
-  const write = (config: Config): Promise<void> =>
-    writeFile(join(folder.path, 'config.json'), JSON.stringify(config));
+  const write = (config: Config): Promise<void> => {
+    // In a group of the test's own, below which the leak check finds what is left behind.
+    config.linux['cgroupsPath'] ??= `/${basename(folder.path)}/container`;
+    return writeFile(join(folder.path, 'config.json'), JSON.stringify(config));
+  };
   const run = async (options: Partial<BundleOptions> = {}): Promise<BundleResult> => {
     const id = `caisson-test-${process.pid}-${count++}`;
     const shot = await launchBundle({ id, bundle: folder.path, ...options });
@@ -118,8 +123,22 @@ export async function bundle(): Promise<Bundle> {
       const runc = await runWithRunc(folder.path);
       return { ours: ours.stdout + ours.stderr, runc };
     },
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    removeGroup: () => removeGroups(join(basename(folder.path), 'container')),
+    [Symbol.asyncDispose]: async () => {
+      await removeGroups(basename(folder.path));
+      await folder[Symbol.asyncDispose]();
+    },
   };
+}
+
+/** Of every hierarchy; those that are not empty stay, and are found. */
+async function removeGroups(path: string): Promise<void> {
+  const mount = '/sys/fs/cgroup';
+  const entries = await readdir(mount, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  for (const hierarchy of ['', ...folders]) {
+    await rmdir(join(mount, hierarchy, path)).catch(() => undefined);
+  }
 }
 
 const execute = promisify(execFile);

@@ -211,6 +211,7 @@ describe('the life of a bundle', () => {
     else (shot.process.stdio as unknown as Writable[])[5]!.destroy();
     await expect(shot.ended).rejects.toThrow();
     await expect.poll(() => isRunning(pid)).toBe(false);
+    await folder.removeGroup();
   });
 
   test('signals reach the container', async () => {
@@ -231,5 +232,6 @@ describe('the life of a bundle', () => {
     shot.process.kill('SIGKILL');
     await expect(shot.ended).rejects.toThrow('without a word');
     await expect.poll(() => isRunning(pid)).toBe(false);
+    await folder.removeGroup();
   });
 });

@@ -1,8 +1,11 @@
 // The runtime-spec's "linux" section, in a bundle that the one-shot form of launch starts, and runc too.
 import { spawn } from 'node:child_process';
-import { readlink } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, readlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { expect } from 'vitest';
 
+import { launchBundle } from '../../lib/oci/launch-bundle.js';
 import { bundle, configOf, type Config } from '../helpers/bundle.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
@@ -12,6 +15,30 @@ checkLeaks();
 
 const KINDS = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts'] as const;
 const LINKS = KINDS.map((kind) => `readlink /proc/self/ns/${kind}`).join('; ');
+
+/** The groups of a process, by controller; the empty name is v2's. */
+async function groupsOf(pid: number): Promise<Map<string, string>> {
+  const text = await readFile(`/proc/${pid}/cgroup`, 'utf8');
+  const groups = new Map<string, string>();
+  for (const line of text.trim().split('\n')) {
+    const [, controllers = '', path = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    const pure = existsSync('/sys/fs/cgroup/cgroup.controllers');
+    const mount = controllers === '' ? (pure ? '' : '/unified') : `/${controllers}`;
+    if (path !== '/') groups.set(controllers, `/sys/fs/cgroup${mount}${path}`);
+  }
+  return groups;
+}
+
+async function readLimit(
+  groups: Map<string, string>,
+  controller: string,
+  v1: string,
+  v2: string,
+): Promise<string> {
+  const own = [...groups].find(([names]) => names.split(',').includes(controller));
+  const path = own === undefined ? join(groups.get('') ?? '', v2) : join(own[1], v1);
+  return (await readFile(path, 'utf8')).trim();
+}
 
 async function namespaces(): Promise<string[]> {
   return await Promise.all(KINDS.map((kind) => readlink(`/proc/self/ns/${kind}`)));
@@ -172,6 +199,75 @@ describe('linux of a bundle', () => {
     config.linux[name] = value;
     await folder.write(config);
     await expect(folder.run()).rejects.toMatchObject({ code });
+  });
+
+  test('resources and cgroupsPath: limits are those of its group, which is gone afterwards', async () => {
+    await using folder = await bundle();
+    const name = basename(folder.path);
+    const config = configOf('cat /proc/self/cgroup; read line');
+    config.linux['cgroupsPath'] = `/${name}/own`;
+    config.linux['resources'] = {
+      devices: [{ allow: false, access: 'rwm' }],
+      memory: { limit: 64 * 2 ** 20, reservation: 32 * 2 ** 20 },
+      cpu: { shares: 512, quota: 50_000, period: 100_000 },
+      pids: { limit: 20 },
+    };
+    await folder.write(config);
+    const stdio = ['pipe', 'pipe', 'pipe'] as ['pipe', 'pipe', 'pipe'];
+    const shot = await launchBundle({ id: name, bundle: folder.path, stdio });
+    const pid = await shot.created;
+    const seen = await new Promise<Buffer>((resolve) => shot.process.stdout!.once('data', resolve));
+    // Its own group is the root of what it sees.
+    for (const line of String(seen).trim().split('\n')) expect(line).toMatch(/^\d+:[^:]*:\/$/);
+
+    const groups = await groupsOf(pid);
+    const read = (controller: string, v1: string, v2: string) =>
+      readLimit(groups, controller, v1, v2);
+    expect(await read('memory', 'memory.limit_in_bytes', 'memory.max')).toBe(`${64 * 2 ** 20}`);
+    expect(await read('pids', 'pids.max', 'pids.max')).toBe('20');
+    expect(await read('cpu', 'cpu.cfs_quota_us', 'cpu.max')).toMatch(/^50000( 100000)?$/);
+    shot.process.stdin!.end('\n');
+    expect(await shot.ended).toEqual({ exitCode: 0, signal: null });
+    for (const path of groups.values()) expect(path).toContain(`${name}/own`);
+    for (const path of groups.values()) expect(existsSync(path)).toBe(false);
+  });
+
+  test('devices that no rule allows cannot be opened', async () => {
+    await using folder = await bundle();
+    const config = configOf(
+      'mknod /dev/full2 c 1 7; mknod /dev/kmsg2 c 1 11; for d in full2 kmsg2; do ' +
+        'dd if=/dev/$d of=/dev/null count=0 2>/dev/null && echo $d opened || echo $d refused; done',
+    );
+    const caps = config.process['capabilities'] as Record<string, string[]>;
+    for (const set of Object.values(caps)) set.push('CAP_MKNOD');
+    config.linux['resources'] = { devices: [{ allow: false, access: 'rwm' }] };
+    const { ours, runc } = await folder.both(config);
+    expect(ours).toBe('full2 opened\nkmsg2 refused\n');
+    expect(ours).toBe(runc);
+  });
+
+  test('a memory limit that is too small for the start says so', async () => {
+    await using folder = await bundle();
+    const config = configOf('true');
+    config.linux['resources'] = { memory: { limit: 4096 } };
+    await folder.write(config);
+    await expect(folder.run()).rejects.toThrow(/memory/);
+  });
+
+  test.for<[unknown]>([
+    [{ memory: { limit: -2 } }],
+    [{ memory: { limit: 100, swap: 50 } }],
+    [{ cpu: { shares: 1 } }],
+    [{ devices: [{ allow: true, access: 'x' }] }],
+    [{ devices: [{ access: 'r' }] }],
+    [{ hugepageLimits: [{ pageSize: '../2MB', limit: 0 }] }],
+    [{ blockIO: { throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 0 }] } }],
+  ])('resources %j are refused', async ([resources]) => {
+    await using folder = await bundle();
+    const config = configOf('true');
+    config.linux['resources'] = resources;
+    await folder.write(config);
+    await expect(folder.run()).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
   });
 
   test('what the spec does not know is passed over', async () => {

@@ -1,4 +1,7 @@
 // The runtime-spec's "process", in a bundle that the one-shot form of launch starts, and runc too.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect } from 'vitest';
 
 import { bundle, configOf, type Config } from '../helpers/bundle.js';
@@ -82,12 +85,42 @@ const CASES: readonly [string, string, (config: Config) => void, RegExp][] = [
     /NoNewPrivs:\t1/,
   ],
   [
+    'oomScoreAdj',
+    'cat /proc/self/oom_score_adj',
+    (c) => (c.process['oomScoreAdj'] = 321),
+    /^321\n$/,
+  ],
+  [
     'no noNewPrivileges',
     'grep NoNewPrivs /proc/self/status',
     (c) => (c.process['noNewPrivileges'] = false),
     /NoNewPrivs:\t0/,
   ],
 ];
+
+/** Takes one terminal as an OCI command's caller does, and reads what is shown until its end. */
+const CONSOLE = `
+import array, os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(1)
+print("ready", flush=True)
+peer = server.accept()[0]
+name, control, _, _ = peer.recvmsg(100, 100)
+master = array.array("i", control[0][2])[0]
+os.set_blocking(master, True)
+os.write(master, b"typed\\n")
+shown = b""
+while True:
+    try:
+        part = os.read(master, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    shown += part
+print(shown.decode(), end="")
+`;
 
 describe('process of a bundle', () => {
   test.for(CASES)('%s', async ([, script, change, expected]) => {
@@ -108,6 +141,33 @@ describe('process of a bundle', () => {
     // Process 1 of a pid namespace has no default actions: it goes on.
     await folder.write(configOf('sh -c "kill -KILL \\$\\$"; exit $?'));
     expect((await folder.run()).end).toEqual({ exitCode: 137, signal: null });
+  });
+
+  test('terminal, with consoleSize and a console socket', async () => {
+    await using folder = await bundle();
+    const socket = join(folder.path, 'console');
+    const viewer = spawn('python3', ['-c', CONSOLE, socket]);
+    await new Promise((resolve) => viewer.stdout.once('data', resolve));
+    const shown = text(viewer.stdout);
+    const config = configOf('tty; stty size; read line; echo "got $line" > /dev/console');
+    config.process['terminal'] = true;
+    config.process['consoleSize'] = { height: 31, width: 97 };
+    await folder.write(config);
+    const { end } = await folder.run({ consoleSocket: socket });
+    expect(end).toEqual({ exitCode: 0, signal: null });
+    const lines = (await shown).split('\r\n').filter((line) => line !== 'typed');
+    expect(lines).toEqual(['/dev/pts/0', '31 97', 'got typed', '']);
+  });
+
+  test('a terminal and a console socket go together', async () => {
+    await using folder = await bundle();
+    const config = configOf('true');
+    await folder.write(config);
+    const refused = { details: { step: 'terminal', errno: 'EINVAL' } };
+    await expect(folder.run({ consoleSocket: '/x' })).rejects.toMatchObject(refused);
+    config.process['terminal'] = true;
+    await folder.write(config);
+    await expect(folder.run()).rejects.toMatchObject(refused);
   });
 
   test('a program that is not there is said by name', async () => {
