@@ -104,7 +104,7 @@ import array, os, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.bind(sys.argv[1])
 server.listen(1)
-print("ready", flush=True)
+print("ready", end="", flush=True)
 peer = server.accept()[0]
 name, control, _, _ = peer.recvmsg(100, 100)
 master = array.array("i", control[0][2])[0]
