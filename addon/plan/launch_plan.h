@@ -113,9 +113,10 @@ struct BundlePlan {
 };
 
 struct LaunchPlan {
-  const char* folder = nullptr;       // store-relative container folder; null: a scratch slot
-  List<const char*> layers;           // store-relative, lowest first
-  const char* cgroup_name = nullptr;  // null: one of the supervisor's
+  const char* folder = nullptr;         // store-relative container folder; null: a scratch slot
+  List<const char*> layers;             // store-relative, lowest first
+  const char* cgroup_name = nullptr;    // null: one of the supervisor's
+  const char* cgroup_parent = nullptr;  // null: the runtime's own
   const char* hostname = nullptr;
   uint64_t namespaces = 0;  // CLONE_NEW*
   uint64_t shared = 0;      // CLONE_NEW* of those that another container has

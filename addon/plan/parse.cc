@@ -456,6 +456,8 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena) noexcept
       return Store(ReadStorePath(field, arena), &plan.folder);
     case Tag::kCgroupName:
       return Store(ReadName(field, arena), &plan.cgroup_name);
+    case Tag::kCgroupParent:
+      return Store(ReadPathInside(field, arena), &plan.cgroup_parent);
     case Tag::kHostname:
       return Store(ReadText(field, arena, kMaxHostname), &plan.hostname);
     case Tag::kWantStarted:

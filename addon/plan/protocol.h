@@ -104,7 +104,10 @@ enum class Tag : uint16_t {
   kFolderContainer = 30,  // string: store-relative folder whose upper/ and work/ to use. Absent: a
                           // scratch slot of the supervisor's, removed after the end
   kLayer = 31,            // string, repeated, lowest first: store-relative folder ("layers/<key>")
-  kCgroupName = 32,    // string: name below the runtime's cgroup; absent: one of the supervisor's
+  kCgroupName = 32,  // string: name below the runtime's cgroup; absent: one of the supervisor's
+  kCgroupParent =
+      188,             // string: absolute; the container's group is below a folder of the runtime's
+                       // there. Not with kCgroupName
   kWantStarted = 33,   // u64 1: send Started
   kTimeoutMs = 34,     // u64: counts from exec; then the tree is killed, reason timeout
   kLogFile = 35,       // group: kLogPath, kLogMaxBytes, kLogFiles. With it stdout/stderr of the

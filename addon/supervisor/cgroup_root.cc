@@ -179,6 +179,7 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
       same->always = same->always || candidate.always;
       continue;
     }
+    roots.bases.push_back({parent, v2});
     roots.hierarchies.push_back(
         {std::move(folder), v2, MountName(candidate), controls, candidate.always});
   }

@@ -6,6 +6,7 @@
 
 #include "launch/launch.h"
 #include "plan/protocol.h"
+#include "supervisor/hand.h"
 #include "supervisor/journal.h"
 #include "supervisor/options.h"
 
@@ -19,6 +20,7 @@ struct CgroupRoots {
   launch::DeviceControl device_control = launch::DeviceControl::kNone;
   UniqueFd device_program;
   std::vector<launch::Hierarchy> hierarchies;
+  std::vector<CgroupBase> bases;  // as many
 };
 
 // Makes them, each journalled before, unless there is no journal. A hierarchy that refuses

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "plan/parse.h"
+#include "supervisor/cgroup_tree.h"
 #include "supervisor/hand_start.h"
 #include "supervisor/hand_tidy.h"
 #include "supervisor/job.h"
@@ -69,6 +70,13 @@ void Work(const HandContext& context, Message& job, Message* reply) {
       return StartImport(host, job, reply);
     case JobKind::kPublish:
       return PublishImport(host, job, reply);
+    case JobKind::kGroupParent:
+      for (const CgroupBase& base : context.cgroup_bases) {
+        const std::string path = job.First(JobTag::kPath) + '/' + context.runtime_id;
+        const int error = MakeGroupPath(base.path, path, base.v2);
+        if (error != 0) reply->failure = {Step::kCgroupCreate, 0, error, 0};
+      }
+      return;
     case JobKind::kSources:
       return OpenSources(job, reply);
     case JobKind::kOpenFolder: {

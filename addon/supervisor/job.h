@@ -35,10 +35,11 @@ enum class JobKind : uint32_t {
   kImport,   // kFolder (of the copy); source: starts a worker
   kPublish,  // kFolder, kTarget: the imported copy gets its name
   // outer hand
-  kSources,     // body: Launch. Opens the sources of its binds and overlays
-  kOpenFolder,  // kPath: a host folder, for an import
-  kSweep,       // what dead runtimes left
-  kUndo,        // everything of this runtime
+  kGroupParent,  // kPath: a parent of groups in every hierarchy, and the runtime's own there
+  kSources,      // body: Launch. Opens the sources of its binds and overlays
+  kOpenFolder,   // kPath: a host folder, for an import
+  kSweep,        // what dead runtimes left
+  kUndo,         // everything of this runtime
 };
 
 // Numbers and texts of a job; lists by repetition.

@@ -31,6 +31,39 @@ bool IsGroupName(std::string_view name) {
   return true;
 }
 
+constexpr size_t kMostParentBytes = 1024;
+
+// Files of cgroups are called after what they belong to; v1 has three that are not.
+constexpr std::string_view kFilePrefixes[] = {
+    "cgroup.", "memory.",     "cpu.",     "cpuacct.",  "cpuset.",  "io.",
+    "blkio.",  "pids.",       "hugetlb.", "devices.",  "freezer.", "rdma.",
+    "misc.",   "perf_event.", "net_cls.", "net_prio.", "irq.",     "dmem.",
+};
+constexpr std::string_view kFiles[] = {"tasks", "notify_on_release", "release_agent"};
+
+bool IsGroupFile(std::string_view name) {
+  for (const std::string_view prefix : kFilePrefixes) {
+    if (name.starts_with(prefix)) return true;
+  }
+  for (const std::string_view file : kFiles) {
+    if (name == file) return true;
+  }
+  return false;
+}
+
+// Absolute and plain, and no part of it names a file that cgroups have.
+bool IsGroupParent(std::string_view path) {
+  if (path.size() < 2 || path.size() > kMostParentBytes || path.front() != '/') return false;
+  path.remove_prefix(1);
+  for (;;) {
+    const size_t slash = path.find('/');
+    const std::string_view name = path.substr(0, slash);
+    if (!IsPlainName(name) || IsGroupFile(name)) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
 // One pass over the fields, with the first thing that is wrong.
 class Walk {
  public:
@@ -145,6 +178,10 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         request.group = walk.Text();
         if (!IsGroupName(request.group)) walk.Refuse(EINVAL);
         break;
+      case Tag::kCgroupParent:
+        request.group_parent = walk.Text();
+        if (!IsGroupParent(request.group_parent)) walk.Refuse(EINVAL);
+        break;
       case Tag::kWantStarted:
         request.want_started = walk.Number(1) != 0;
         break;
@@ -196,6 +233,9 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
   if ((request.namespaces & CLONE_NEWPID) == 0 &&
       request.shared[static_cast<size_t>(Shared::kPid)] == 0) {
     return Fail(Step::kParse, ENOSYS, static_cast<uint32_t>(Tag::kNamespaces));
+  }
+  if (!request.group.empty() && !request.group_parent.empty()) {
+    return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kCgroupParent));
   }
   const bool logs = request.stdio[1] == StdioKind::kLog || request.stdio[2] == StdioKind::kLog;
   if (logs && request.log_path.empty()) {

@@ -16,6 +16,7 @@ struct LaunchRequest {
   std::string folder;               // "": a scratch slot
   std::vector<std::string> layers;  // lowest first
   std::string group;                // "": one of the supervisor's
+  std::string group_parent;         // "": the runtime's own group
   uint64_t timeout_ms = 0;          // 0: none
   uint64_t namespaces = 0;
   uint32_t shared[kSharedKinds] = {};  // ids of running Launches; 0: none

@@ -7,6 +7,7 @@
 #include "supervisor/bootstrap.h"
 #include "supervisor/debug.h"
 #include "supervisor/folders.h"
+#include "supervisor/group_parents.h"
 #include "supervisor/imports.h"
 #include "supervisor/kernel.h"
 #include "supervisor/reply.h"
@@ -51,7 +52,8 @@ class Supervisor {
         hands_(loop_, context_,
                [this](pid_t pid) { return tasks_.Claims(pid) || imports_.Claims(pid); }),
         pools_(loop_, hands_, scratch_, !runtime_.cgroups.hierarchies.empty()),
-        tasks_(loop_, hands_, pools_, channel_, context_.host,
+        parents_(hands_, &runtime_.journal, runtime_.options, context_.cgroup_bases),
+        tasks_(loop_, hands_, pools_, parents_, channel_, context_.host,
                !runtime_.cgroups.hierarchies.empty()),
         folders_(hands_, pools_, channel_, &runtime_.journal),
         imports_(loop_, hands_, channel_, scratch_),
@@ -86,6 +88,7 @@ class Supervisor {
   Channel channel_;
   Hands hands_;
   Pools pools_;
+  GroupParents parents_;
   Tasks tasks_;
   Folders folders_;
   Imports imports_;
@@ -108,6 +111,7 @@ Result<> Supervisor::Start(std::string* detail) {
   context_.run_parent_fd = runtime_.run.parent.get();
   context_.run_folder_fd = runtime_.run.folder.get();
   context_.host.hierarchies = std::move(runtime_.cgroups.hierarchies);
+  context_.cgroup_bases = std::move(runtime_.cgroups.bases);
   context_.host.device_control = runtime_.cgroups.device_control;
   context_.host.device_program = std::move(runtime_.cgroups.device_program);
   if (auto started = hands_.StartOuter(); !started) return started;

@@ -85,6 +85,7 @@ struct Task {
     std::vector<std::string> layers;
     std::vector<UniqueFd> sources;
     UniqueFd stdio[3];
+    std::string group_parent;
     std::string log_path;
     uint64_t log_max_bytes = 0;
     uint32_t log_files = 1;

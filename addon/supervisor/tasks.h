@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "supervisor/channel.h"
+#include "supervisor/group_parents.h"
 #include "supervisor/hands.h"
 #include "supervisor/launch_request.h"
 #include "supervisor/pools.h"
@@ -18,11 +19,12 @@ namespace caisson {
 // from there to their last answer.
 class Tasks {
  public:
-  Tasks(Loop& loop, Jobs& jobs, Pools& pools, Answers& answers, const launch::Host& host,
-        bool with_groups)
+  Tasks(Loop& loop, Jobs& jobs, Pools& pools, GroupParents& parents, Answers& answers,
+        const launch::Host& host, bool with_groups)
       : loop_(loop),
         jobs_(jobs),
         pools_(pools),
+        parents_(parents),
         answers_(answers),
         host_(host),
         with_groups_(with_groups) {}
@@ -50,6 +52,7 @@ class Tasks {
   // starting
   [[nodiscard]] Result<> FindPeers(Task* task, const LaunchRequest& request);
   [[nodiscard]] bool TakePeers(const Task& task, Message& message, size_t* missing);
+  void MakeParent(Task* task, uint32_t sources);
   void OpenSources(Task* task, uint32_t sources);
   void SubmitStart(Task* task);
   bool PrepareContainer(Task* task, Message& message);
@@ -93,6 +96,7 @@ class Tasks {
   Loop& loop_;
   Jobs& jobs_;
   Pools& pools_;
+  GroupParents& parents_;
   Answers& answers_;
   const launch::Host& host_;
   bool with_groups_;

@@ -38,7 +38,7 @@ void Tasks::Launch(Request request) {
   task->own_folder = task->folder.empty();
   task->controls = read->controls;
   // Another one must not have its limits, nor its devices.
-  task->fresh_group = read->controls != 0 || read->own_device_rules;
+  task->fresh_group = read->controls != 0 || read->own_device_rules || !read->group_parent.empty();
   if (!with_groups_) task->group.clear();
   if (auto found = FindPeers(task, *read); !found) {
     return answers_.Failed(request.id, found.error());
@@ -50,6 +50,7 @@ void Tasks::Launch(Request request) {
   start.layers = std::move(read->layers);
   start.namespaces = read->namespaces;
   start.bounding = read->bounding;
+  start.group_parent = std::move(read->group_parent);
   start.log_path = std::move(read->log_path);
   start.log_max_bytes = read->log_max_bytes;
   start.log_files = read->log_files;
@@ -63,11 +64,22 @@ void Tasks::Launch(Request request) {
   tasks_.emplace(request.id, std::move(made));
   if (task->own_folder && read->warm) pools_.Warm(start.layers);
   pools_.NoteStart(++starting_);
-  if (read->sources != 0) {
-    OpenSources(task, read->sources);
+  if (!start.group_parent.empty() && with_groups_) {
+    MakeParent(task, read->sources);
   } else {
-    SubmitStart(task);
+    OpenSources(task, read->sources);
   }
+}
+
+void Tasks::MakeParent(Task* task, uint32_t sources) {
+  parents_.Make(task->start->group_parent, [this, id = task->id, sources](const Failure& failure) {
+    Task* waiting = Find(id);
+    if (waiting == nullptr) return;
+    if (failure.step == Step::kNone) return OpenSources(waiting, sources);
+    loop_.Soon([this, id, failure] {
+      if (Task* refused = Find(id)) FailStart(refused, failure, {});
+    });
+  });
 }
 
 // Those whose namespaces a container is to share run. What such a one has of the host, the new one
@@ -162,6 +174,7 @@ Result<> Tasks::MakeLogPipes(Task* task) {
 }
 
 void Tasks::OpenSources(Task* task, uint32_t sources) {
+  if (sources == 0) return SubmitStart(task);
   const uint32_t id = task->id;
   Job job;
   job.who = Who::kOuter;
@@ -245,6 +258,9 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
   }
   if (task->own_group) {
     task->group = task->fresh_group ? pools_.FreshGroup() : pools_.TakeGroup(&task->group_ready);
+    if (!start.group_parent.empty() && !task->group.empty()) {
+      task->group.insert(0, parents_.PrefixOf(start.group_parent));
+    }
   }
   message.fields.String(JobTag::kFolder, task->folder)
       .U64(JobTag::kFolderFate,

@@ -39,6 +39,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   const fields = new FieldWriter(8192);
   if (extras.folder !== undefined) fields.string(Tag.folderContainer, extras.folder);
   fields.strings(Tag.layer, plan.layers);
+  if (plan.cgroupParent !== undefined) fields.string(Tag.cgroupParent, plan.cgroupParent);
   if (extras.wantStarted) fields.u64(Tag.wantStarted, 1);
   if (extras.warmPool) fields.u64(Tag.warmPool, 1);
   if (plan.timeoutMs > 0) fields.u64(Tag.timeoutMs, plan.timeoutMs);

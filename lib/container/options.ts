@@ -140,7 +140,12 @@ export interface ContainerOptions extends Call {
   extraHosts?: Record<string, string>;
   /** What all its processes together may use; `security.ulimits` has what each of them may. */
   limits?: Limits;
-  /** Not in this version; `Runtime.open()` has one. */
+  /**
+   * Absolute path of a cgroup, made if it is missing: the container's is below it, in a folder of its Runtime's, in
+   * every hierarchy, and what limits the parent limits the container. As an ordinary user below the delegated group.
+   * The parent stays.
+   * @defaultValue that of the Runtime
+   */
   cgroupParent?: string;
   /** @defaultValue `'default'`: Docker's; as root without `CAP_MKNOD` where no device cgroup can be had */
   security?: 'default' | 'strict' | 'privileged' | SecurityOptions;

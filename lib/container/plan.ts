@@ -1,5 +1,6 @@
 import { checkAbsolutePath, invalid, quote } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
+import { remedyFor } from '../host/remedies.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
 import { grantCapabilities, type CapabilityHost } from './capabilities.js';
 import {
@@ -63,6 +64,8 @@ export interface Plan {
   readonly seccomp: SeccompPlan;
   /** The user has no HOME in `env`: it is taken from the container's passwd. */
   readonly setHome: boolean;
+  /** Absent: that of the Runtime. */
+  readonly cgroupParent: string | undefined;
   readonly log: LogAsked;
   readonly stdin: 'pipe' | 'ignore';
   /** 0: none. */
@@ -148,11 +151,25 @@ export function planContainer(
     groupAdd: security.groupAdd,
     seccomp: planSeccomp(security.seccomp, capabilities, host),
     setHome: !env.some((entry) => entry.startsWith('HOME=')),
+    cgroupParent: planParent(request, host),
     log: request.log,
     stdin: request.stdin,
     timeoutMs: process.timeoutMs,
     stopSignal: image.config.StopSignal ?? 'SIGTERM',
   };
+}
+
+function planParent({ cgroupParent }: ContainerRequest, host: PlanHost): string | undefined {
+  if (cgroupParent === undefined || host.cgroups) return cgroupParent;
+  const hint = remedyFor({
+    id: 'cgroups',
+    cause: 'not-delegated',
+    supervisor: '',
+    root: '',
+    runDir: '',
+  });
+  const reason = 'containers have no cgroup of their own here';
+  throw new CaissonError('ERR_UNSUPPORTED', { what: 'cgroupParent', reason }, { hint });
 }
 
 /** Docker's rule: a given entrypoint makes the image's Cmd void, a given argv replaces it. */

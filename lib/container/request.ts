@@ -10,6 +10,7 @@ import {
   type Bag,
 } from '../errors/arguments.js';
 import type { Image } from '../image/image.js';
+import { checkCgroupParent } from '../runtime/cgroup-parent.js';
 import { parseCollect, type CollectRequest } from './collect-request.js';
 import { refuseLaterOptions } from './later-request.js';
 import { parseLimits, type LimitsRequest } from './limits-request.js';
@@ -43,6 +44,7 @@ export interface ContainerRequest {
   readonly dns: Dns | undefined;
   readonly extraHosts: Readonly<Record<string, string>>;
   readonly limits: LimitsRequest;
+  readonly cgroupParent: string | undefined;
   readonly security: SecurityRequest;
   readonly log: LogAsked;
   readonly autoRemove: boolean;
@@ -159,6 +161,10 @@ function containerRequest(options: Bag, image: unknown, argv: unknown): Containe
     dns: parseDns(options['dns']),
     extraHosts: parseExtraHosts(options['extraHosts']),
     limits: parseLimits(options['limits']),
+    cgroupParent:
+      options['cgroupParent'] === undefined
+        ? undefined
+        : checkCgroupParent(options['cgroupParent'], 'cgroupParent'),
     security: parseSecurity(options['security']),
     log: parseLog(options['log']),
     autoRemove: checkBoolean(options['autoRemove'] ?? false, 'autoRemove'),

@@ -176,6 +176,7 @@ export const Tag = {
   ruleMajor: 185,
   ruleMinor: 186,
   ruleAccess: 187,
+  cgroupParent: 188,
   sharedNet: 200,
   sharedIpc: 201,
   sharedUts: 202,

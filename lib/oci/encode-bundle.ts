@@ -63,6 +63,7 @@ function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
     groupAdd: request.additionalGids.map(String),
     seccomp: planSeccomp(request.seccomp, spec.process.capabilities.bounding, host),
     setHome: !spec.process.env.some((entry) => entry.startsWith('HOME=')),
+    cgroupParent: undefined,
     log: { type: 'none' },
     stdin: 'pipe',
     timeoutMs: 0,

@@ -9,6 +9,7 @@ import {
   invalid,
   notYet,
 } from '../errors/arguments.js';
+import { checkCgroupParent } from './cgroup-parent.js';
 import type { CloseOptions, EventsOptions, RuntimeOptions } from './options.js';
 import type { Mode } from './parts.js';
 
@@ -54,7 +55,8 @@ export function parseOpen(value: unknown): OpenRequest {
     root: path(root, 'root'),
     runDir: path(runDir, 'runDir'),
     mode: checkOneOf(options['mode'] ?? 'auto', 'mode', MODES),
-    cgroupParent: path(cgroupParent, 'cgroupParent') ?? '/caisson',
+    cgroupParent:
+      cgroupParent === undefined ? '/caisson' : checkCgroupParent(cgroupParent, 'cgroupParent'),
     labels: { ...checkLabels(options['labels'] ?? {}, 'labels') },
     signal: checkSignal(options['signal'], 'signal'),
   };

@@ -155,6 +155,14 @@ describe('bad values name their option', () => {
     [{ log: { type: 'file', files: 0 } }, 'log.files'],
     [{ signal: {} }, 'signal'],
     [{ imgae: 'x' }, 'imgae'],
+    [{ cgroupParent: 'a' }, 'cgroupParent'],
+    [{ cgroupParent: '/' }, 'cgroupParent'],
+    [{ cgroupParent: '/a/../b' }, 'cgroupParent'],
+    [{ cgroupParent: '/a/' }, 'cgroupParent'],
+    [{ cgroupParent: '/a\nb' }, 'cgroupParent'],
+    [{ cgroupParent: '/a/cgroup.procs' }, 'cgroupParent'],
+    [{ cgroupParent: '/tasks' }, 'cgroupParent'],
+    [{ cgroupParent: '/memory.max/a' }, 'cgroupParent'],
     [{ limits: { memory: 5 } }, 'limits.memory'],
   ])('%j', (options, option) => {
     expect(container(options)).toMatchObject({ code: 'ERR_INVALID_ARGUMENT', option });
@@ -179,7 +187,6 @@ describe('what later versions bring is refused by name', () => {
     [{ publish: [80] }, 'publish'],
     [{ egress: 'deny-all' }, 'egress'],
     [{ limits: { diskBytes: '1GiB' } }, 'limits.diskBytes'],
-    [{ cgroupParent: '/x' }, 'cgroupParent'],
     [{ health: { test: ['true'] } }, 'health'],
     [{ restart: { policy: 'always' } }, 'restart'],
     [{ files: { '/a': 'b' } }, 'files'],
