@@ -94,7 +94,8 @@ namespace caisson {
   X(OutOfMemory, "memory.max")                     \
   X(Hook, "hook")                                  \
   X(Freeze, "write")                               \
-  X(TimeNamespace, "unshare(CLONE_NEWTIME)")
+  X(TimeNamespace, "unshare(CLONE_NEWTIME)")       \
+  X(Label, "write")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

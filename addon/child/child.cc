@@ -68,6 +68,8 @@ constexpr ChildStep kLaunchSteps[] = {
     // Late, for a low limit would make our own steps fail; before CAP_SYS_RESOURCE goes.
     {Step::kRlimit, SetRlimits},
 
+    // It counts from the execve on.
+    {Step::kLabel, SetLabel},
     // Without no_new_privs a filter needs CAP_SYS_ADMIN.
     {Step::kSeccomp, LoadFilterEarly},
     // capabilities(7): the bounding set needs CAP_SETPCAP, groups CAP_SETGID; the uid goes last.
@@ -104,6 +106,7 @@ constexpr ChildStep kJoinSteps[] = {
     {Step::kKeyring, NewKeyring},
     {Step::kWorkdir, EnterWorkdir},
     {Step::kRlimit, SetRlimits},
+    {Step::kLabel, SetLabel},
     {Step::kSeccomp, LoadFilterEarly},
     {Step::kCapabilities, DropBoundingSet},
     {Step::kGroups, ChangeGroups},

@@ -43,7 +43,8 @@ int OpenProc(Context& context) noexcept {
   const LaunchPlan* launch = context.launch;
   const bool needed =
       (launch != nullptr && (launch->sysctls.count != 0 || launch->time_offsets.count != 0)) ||
-      context.process->set_oom_score_adj || context.subreaper;
+      context.process->set_oom_score_adj || context.process->apparmor != nullptr ||
+      context.subreaper;
   if (!needed || context.proc >= 0) return 0;
   return MakeDetached({.type = "proc", .data = {}}, &context.proc);
 }

@@ -42,6 +42,9 @@ int SetRlimits(Context& context) noexcept;
 // time.cc
 int EnterTimeNamespace(Context& context) noexcept;
 
+// label.cc
+int SetLabel(Context& context) noexcept;
+
 // identity.cc
 int FindUser(Context& context) noexcept;
 int DropBoundingSet(Context& context) noexcept;

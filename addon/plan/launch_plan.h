@@ -69,6 +69,7 @@ struct ProcessPlan {
   List<const char*> exec_candidates;  // where to look for argv[0]: by PATH, or argv[0] itself
   const char* cwd = "/";
   const char* user = "";
+  const char* apparmor = nullptr;  // what to write to /proc/self/attr/apparmor/exec
   List<const char*> add_groups;
   Capabilities caps;
   List<RlimitItem> rlimits;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <string>
+
 #include "plan/parse.h"
 #include "plan/parse_seccomp.h"
 
@@ -12,6 +14,7 @@ namespace {
 // MAX_ARG_STRLEN of the kernel, its NUL included: a longer argument fails in execve with E2BIG.
 constexpr size_t kMaxArgument = 128 * 1024 - 1;
 constexpr size_t kMaxUser = 512;
+constexpr size_t kMaxProfile = 255;
 constexpr uint32_t kMaxGroups = 1024;
 constexpr uint32_t kMaxRlimits = 64;
 constexpr uint64_t kMaxRlimitKind = 15;
@@ -88,6 +91,7 @@ Result<bool> ProcessParser::Take(const Field& field, SeenTags& seen) noexcept {
     case Tag::kTerminal:
     case Tag::kColumns:
     case Tag::kRows:
+    case Tag::kAppArmor:
     case Tag::kSetHome: {
       if (!seen.First(field.tag)) return Refuse(field.tag);
       const auto taken = TakeSingle(field);
@@ -168,6 +172,18 @@ Result<> ProcessParser::TakeSingle(const Field& field) noexcept {
       const auto user = ReadText(field, arena_, kMaxUser);
       if (!user) return std::unexpected(user.error());
       plan_.user = *user;
+      return {};
+    }
+    case Tag::kAppArmor: {
+      std::string_view name;
+      if (!field.ReadString(&name) || name.empty() || name.size() > kMaxProfile) {
+        return Refuse(field.tag);
+      }
+      for (const char letter : name) {
+        if (letter <= ' ' || letter > '~') return Refuse(field.tag);
+      }
+      plan_.apparmor = arena_.String("exec " + std::string(name));
+      if (plan_.apparmor == nullptr) return NoRoom();
       return {};
     }
     case Tag::kSeccompFilter:

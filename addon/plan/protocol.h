@@ -266,6 +266,8 @@ enum class Tag : uint16_t {
   kTimeSeconds = 222,      // u64: two's complement
   kTimeNanoseconds = 223,  // u64: below 10^9
   kTimeNamespace = 224,    // u64 1: Exec: the container has one of its own
+
+  kAppArmor = 225,  // string: Launch and Exec: name of a profile
 };
 #pragma GCC diagnostic pop
 

@@ -134,6 +134,9 @@ function encodeProcess(
   fields.append(kept(process.capabilities, encodeCapabilities));
   fields.append(kept(process.rlimits, encodeRlimits));
   if (process.oomScoreAdj !== undefined) fields.u64(Tag.oomScoreAdj, process.oomScoreAdj);
+  if (process.apparmorProfile !== undefined) {
+    fields.string(Tag.appArmor, process.apparmorProfile);
+  }
   encodeSeccomp(fields, seccomp);
   fields.u64(Tag.umask, process.user.umask);
 }

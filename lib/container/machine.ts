@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
+import { readAppArmor } from '../host/apparmor.js';
 import { allDevices, devicesAt } from '../host/devices.js';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
@@ -28,6 +29,7 @@ export function planHost(parts: RuntimeParts): PlanHost {
       get mqueue() {
         return existsSync('/dev/mqueue');
       },
+      appArmor: readAppArmor(),
       get timeNamespaces() {
         return existsSync('/proc/self/ns/time');
       },

@@ -19,6 +19,7 @@ import { deviceRules } from './device-rules.js';
 import type { LogAsked } from './log-request.js';
 import type { OciLinux, OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
 import { planDevices, type DeviceHost } from './plan-devices.js';
+import { planAppArmor, type LabelHost } from './plan-label.js';
 import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
 import { checkSharings, isHosts, planHostname, planNamespaces } from './plan-namespaces.js';
@@ -32,7 +33,8 @@ import { withTerm, type TerminalSize } from './terminal-request.js';
 import { scopeOf } from './sysctl-request.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
-export interface PlanHost extends SeccompHost, CapabilityHost, DeviceHost, ResourcesHost {
+export interface PlanHost
+  extends SeccompHost, CapabilityHost, DeviceHost, ResourcesHost, LabelHost {
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
   readonly hostname: string;
@@ -97,6 +99,7 @@ export function planContainer(
   const hostIpc = isHosts('ipc', sharings, peers);
   const user = process.user ?? imageUser(image);
   const oomScoreAdj = planOomScore(request.limits, host);
+  const apparmorProfile = planAppArmor(security.apparmor, privileged, host);
   const resources = planResources(request.limits, deviceRules(devices.rules, privileged), host);
   return {
     oci: {
@@ -113,6 +116,7 @@ export function planContainer(
         rlimits: planRlimits(security, host),
         noNewPrivileges: security.noNewPrivileges,
         ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
+        ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
       },
       mounts: planMounts(
         {

@@ -75,9 +75,12 @@ export interface SecurityOptions {
   maskedPaths?: string[];
   /** Absolute paths. @defaultValue Docker's list */
   readOnlyPaths?: string[];
-  /** Not in this version. */
+  /**
+   * Name of a loaded AppArmor profile, or `'unconfined'`, which may be said on every machine.
+   * @defaultValue `'caisson-default'` where it is loaded and the program is root's; else as this program is
+   */
   apparmor?: string;
-  /** Not in this version. */
+  /** Other than `'unconfined'`: not in this version. */
   selinux?: string;
   /** Further groups, by name or number. An ordinary user's containers can have none. */
   groupAdd?: string[];

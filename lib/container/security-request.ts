@@ -4,6 +4,7 @@ import {
   checkBag,
   checkBoolean,
   checkInteger,
+  checkName,
   checkOneOf,
   invalid,
   kindOf,
@@ -12,6 +13,7 @@ import {
 } from '../errors/arguments.js';
 import { parseCapabilities } from './capabilities.js';
 import { parseDevices, type DeviceAsked } from './device-request.js';
+import { parseAppArmor } from './label-request.js';
 import { parseUserOrGroup } from './process-request.js';
 import { isRlimit, RLIMIT_NAMES, type RlimitName } from './rlimits.js';
 import { parseSeccomp, type SeccompAsked, type SeccompWord } from './seccomp-request.js';
@@ -42,6 +44,7 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly ipc: Sharing;
   readonly uts: Sharing;
   readonly timeOffsets: TimeOffsets | undefined;
+  readonly apparmor: string | undefined;
 }
 
 const NOTHING = Object.freeze({
@@ -56,6 +59,7 @@ const NOTHING = Object.freeze({
   ipc: 'private',
   uts: 'private',
   timeOffsets: undefined,
+  apparmor: undefined,
 });
 const plain = (name: PresetName): SecurityRequest =>
   Object.freeze({ ...presetOf(name), ...NOTHING });
@@ -115,6 +119,7 @@ export function parseSecurity(value: unknown): SecurityRequest {
     pid: parseSharing(bag['pid'], 'security.pid'),
     ipc: parseSharing(bag['ipc'], 'security.ipc'),
     uts: parseSharing(bag['uts'], 'security.uts'),
+    apparmor: bag['apparmor'] === undefined ? undefined : parseAppArmor(bag['apparmor']),
     timeOffsets:
       bag['timeOffsets'] === undefined ? undefined : parseTimeOffsets(bag['timeOffsets']),
   };
@@ -131,10 +136,9 @@ function refuseLater(bag: Bag): void {
       throw notYet(`security.${key} other than '${String(answer)}'`, 'version 0.2');
     }
   }
-  for (const key of ['apparmor', 'selinux']) {
-    const asked = bag[key];
-    const empty = typeof asked === 'object' && asked !== null && Object.keys(asked).length === 0;
-    if (asked !== undefined && !empty) throw notYet(`security.${key}`, 'version 0.2');
+  const { selinux } = bag;
+  if (selinux !== undefined && checkName(selinux, 'security.selinux') !== 'unconfined') {
+    throw notYet("security.selinux other than 'unconfined'");
   }
 }
 

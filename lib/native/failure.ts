@@ -131,6 +131,16 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if (unmapped !== undefined) {
     return new CaissonError('ERR_UNSUPPORTED', unmapped, { cause });
   }
+  if (failed.step === 'label') {
+    const reason =
+      'AppArmor does not take it: it is not loaded, or this program may not change to it';
+    const hint = 'Load it: sudo apparmor_parser -r /etc/apparmor.d/…';
+    return new CaissonError(
+      'ERR_UNSUPPORTED',
+      { what: 'security.apparmor', reason },
+      { cause, hint },
+    );
+  }
   if (failed.step === 'sysctl' && (name === 'EACCES' || name === 'EPERM')) {
     const reason = 'this kernel lets only root of the machine set it';
     const hint = 'Start the program as root, or leave it out.';

@@ -187,6 +187,8 @@ export const Tag = {
   timeSeconds: 222,
   timeNanoseconds: 223,
   timeNamespace: 224,
+
+  appArmor: 225,
 } as const;
 export type Tag = (typeof Tag)[keyof typeof Tag];
 

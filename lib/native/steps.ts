@@ -80,6 +80,7 @@ export const STEPS = [
   { name: 'hook', syscall: 'hook' },
   { name: 'freeze', syscall: 'write' },
   { name: 'timeNamespace', syscall: 'unshare(CLONE_NEWTIME)' },
+  { name: 'label', syscall: 'write' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

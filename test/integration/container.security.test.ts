@@ -1,5 +1,5 @@
 // needs: the native part; root or user namespaces
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 
 import { Container, type SecurityOptions } from '../../lib/index.js';
@@ -156,4 +156,15 @@ describe('sysctls', () => {
 
 test.runIf(rootless)('ALL in a user namespace, where a node cannot be opened anyway', async () => {
   expect(fields(await inside(STATUS, { capAdd: ['ALL'] })).get('CapEff')).toBe(every);
+});
+
+test('a security module that the machine lacks', async () => {
+  expect(await inside('echo runs', { apparmor: 'unconfined', selinux: 'unconfined' })).toBe(
+    'runs\n',
+  );
+  if (existsSync('/sys/module/apparmor')) return;
+  expect(await rejection(inside('true', { apparmor: 'docker-default' }))).toMatchObject({
+    code: 'ERR_UNSUPPORTED',
+    details: { what: 'security.apparmor' },
+  });
 });

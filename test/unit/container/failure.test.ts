@@ -22,6 +22,7 @@ const plan = planContainer(
     devicesAt: () => [],
     allDevices: () => [],
     timeNamespaces: true,
+    appArmor: undefined,
     cgroups: true,
     controls: 0,
     oomScoreAdj: 0,

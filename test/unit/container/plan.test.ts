@@ -12,6 +12,7 @@ const HOST: PlanHost = {
   devicesAt: () => [],
   allDevices: () => [],
   timeNamespaces: true,
+  appArmor: undefined,
   cgroups: true,
   controls: 0x3ff,
   oomScoreAdj: 0,

@@ -1,0 +1,84 @@
+// zone: test
+// What is written to which file of /proc/self/attr, in folders that look like kernels with AppArmor
+// alone, with AppArmor as one of several modules, and with none. No privileges.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "base/unique_fd.h"
+#include "child/steps.h"
+#include "launch/check.h"
+
+namespace caisson::test {
+namespace {
+
+std::string folder;
+
+std::string Read(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(folder + path).rdbuf();
+  return text.str();
+}
+
+int SetLabel(const char* text) {
+  const UniqueFd proc(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  ProcessPlan process;
+  process.apparmor = text;
+  child::Context context;
+  context.process = &process;
+  context.proc = proc.get();
+  return child::SetLabel(context);
+}
+
+void DoesNothingUnasked() {
+  CHECK_EQ(SetLabel(nullptr), 0);
+}
+
+void SaysThatThereIsNone() {
+  CHECK_EQ(SetLabel("exec name"), ENOENT);
+}
+
+void WritesTheOldFile() {
+  CHECK_OK(mkdir((folder + "/self/attr").c_str(), 0755));
+  std::ofstream(folder + "/self/attr/exec");
+  CHECK_EQ(SetLabel("exec name"), 0);
+  CHECK_EQ(Read("/self/attr/exec"), "exec name");
+}
+
+// There the old file is another module's.
+void PrefersItsOwnFile() {
+  std::ofstream(folder + "/self/attr/exec", std::ios::trunc);
+  CHECK_OK(mkdir((folder + "/self/attr/apparmor").c_str(), 0755));
+  std::ofstream(folder + "/self/attr/apparmor/exec");
+  CHECK_EQ(SetLabel("exec name"), 0);
+  CHECK_EQ(Read("/self/attr/apparmor/exec"), "exec name");
+  CHECK_EQ(Read("/self/attr/exec"), "");
+}
+
+void FollowsNoLink() {
+  CHECK_OK(unlink((folder + "/self/attr/apparmor/exec").c_str()));
+  CHECK_OK(symlink("../exec", (folder + "/self/attr/apparmor/exec").c_str()));
+  CHECK_EQ(SetLabel("exec name"), ELOOP);
+}
+
+}  // namespace
+}  // namespace caisson::test
+
+int main() {
+  using namespace caisson::test;
+  char name[] = "/tmp/caisson-label-XXXXXX";
+  CHECK(mkdtemp(name) != nullptr);
+  folder = name;
+  CHECK_OK(mkdir((folder + "/self").c_str(), 0755));
+  RUN(DoesNothingUnasked);
+  RUN(SaysThatThereIsNone);
+  RUN(WritesTheOldFile);
+  RUN(PrefersItsOwnFile);
+  RUN(FollowsNoLink);
+  return system(("rm -rf " + folder).c_str());
+}
