@@ -24,6 +24,12 @@ const EXPECTED: Record<string, (stdout: string) => void> = {
     expect(inside).toMatch(/^ *user {8}0$/m);
     expect(inside).toContain('exit code 0');
   },
+  'sandbox.mjs': (stdout) => {
+    const lines = stdout.trim().split('\n');
+    expect(lines.slice(0, -1).every((line) => line.endsWith(': refused'))).toBe(true);
+    expect(lines).toHaveLength(7);
+    expect(lines.at(-1)).toBe('do its work: done, 42');
+  },
   'streaming.mjs': (stdout) => {
     expect(stdout).toBe('stdout: 99997, 99998, 99999\nstderr: sorted\nexited with code 0\n');
   },
