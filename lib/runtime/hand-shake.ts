@@ -1,4 +1,5 @@
-import { CaissonError } from '../errors/index.js';
+import { CaissonError, type KernelFailure } from '../errors/index.js';
+import { remedyFor } from '../host/remedies.js';
 import { kernelFailure, readFailed, systemError, type Failed } from '../native/failure.js';
 import { PROTOCOL_VERSION, Tag, Type, type CgroupMode } from '../native/protocol.js';
 import type { StepName } from '../native/steps.js';
@@ -38,7 +39,14 @@ function startError(failed: Failed): CaissonError {
   if (path !== undefined && WRITES.has(step) && (errno === 'ENOSPC' || errno === 'EDQUOT')) {
     return new CaissonError('ERR_STORE_FULL', { path, errno }, { cause });
   }
-  return new CaissonError('ERR_SUPERVISOR_START', details, { cause });
+  return new CaissonError('ERR_SUPERVISOR_START', details, { cause, ...maskedHint(details) });
+}
+
+/** A user namespace gets a procfs and a sysfs of its own only where whole ones are in sight. */
+function maskedHint({ step, errno, path }: KernelFailure): { readonly hint?: string } {
+  if (step !== 'slimRoot' || errno !== 'EPERM' || (path !== 'proc' && path !== 'sys')) return {};
+  const cause = path === 'proc' ? 'masked-proc' : 'masked-sysfs';
+  return { hint: remedyFor({ id: 'namespaces', cause, supervisor: '', root: '', runDir: '' }) };
 }
 
 const WRITES: ReadonlySet<string> = new Set<StepName>(['store', 'runFolder', 'journal']);
