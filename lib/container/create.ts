@@ -15,6 +15,7 @@ import { parseContainer, type ContainerRequest } from './request.js';
 import { newContainerId } from './run.js';
 import { NO_PEERS, sharesWithContainers } from './shared-namespaces.js';
 import { startContainer } from './start.js';
+import { specOfPlan } from './spec-of-plan.js';
 import { toStored } from './stored-state.js';
 import { Supervised } from './supervise.js';
 import { stopwatch } from './timings.js';
@@ -76,7 +77,7 @@ async function record(core: Supervised): Promise<void> {
   const context = { action: 'create', container: core.name };
   await parts.supervisor.request(Type.register, folder, context);
   try {
-    await parts.store.containers.create(config, plan.oci, toStored(core.state));
+    await parts.store.containers.create(config, specOfPlan(plan, parts), toStored(core.state));
   } catch (error) {
     await release(parts, folder, context);
     throw error;

@@ -2,6 +2,7 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import type { StoredContainer } from '../store/index.js';
 import type { ExitInfo } from './exit-info.js';
 import type { OciSpec } from './oci-spec.js';
+import { specOfPlan } from './spec-of-plan.js';
 import type { Status } from './state.js';
 import { fromStored, storedExit } from './stored-state.js';
 import type { Supervised } from './supervise.js';
@@ -49,7 +50,7 @@ export function inspectOwn(core: Supervised): ContainerInfo {
     pid: run?.pid ?? null,
     startedAt: run?.startedAt ?? exit?.startedAt ?? null,
     exit,
-    spec: plan.oci,
+    spec: specOfPlan(plan, core.parts),
     layers: plan.layers,
     timings,
     runtimeId: config.keeper.runtimeId,

@@ -75,6 +75,28 @@ export interface OciLinux {
   >;
   /** Absent where a container has no cgroup that could limit it. */
   readonly resources?: OciResources;
+  /** Absent: unconfined. */
+  readonly seccomp?: OciSeccomp;
+}
+
+/** What a profile comes to for the container's capabilities on this machine. */
+export interface OciSeccomp {
+  readonly defaultAction: string;
+  readonly defaultErrnoRet?: number;
+  readonly architectures: readonly string[];
+  readonly syscalls: readonly OciSyscalls[];
+}
+
+export interface OciSyscalls {
+  readonly names: readonly string[];
+  readonly action: string;
+  readonly errnoRet?: number;
+  readonly args?: readonly {
+    readonly index: number;
+    readonly value: number;
+    readonly valueTwo?: number;
+    readonly op: string;
+  }[];
 }
 
 export interface OciResources {

@@ -25,7 +25,7 @@ export interface SeccompHost {
 }
 
 /** Those that a machine of ours can run; a profile may name every other one. */
-const BITS: Readonly<Record<string, number>> = {
+export const ARCHITECTURE_BITS: Readonly<Record<string, number>> = {
   SCMP_ARCH_X86_64: 1,
   SCMP_ARCH_X32: 2,
   SCMP_ARCH_X86: 4,
@@ -33,7 +33,9 @@ const BITS: Readonly<Record<string, number>> = {
   SCMP_ARCH_ARM: 16,
 };
 
-const MACHINES: Readonly<Record<string, { readonly docker: string; readonly profile: string }>> = {
+export const MACHINES: Readonly<
+  Record<string, { readonly docker: string; readonly profile: string }>
+> = {
   x64: { docker: 'amd64', profile: 'SCMP_ARCH_X86_64' },
   arm64: { docker: 'arm64', profile: 'SCMP_ARCH_AARCH64' },
 };
@@ -66,7 +68,7 @@ export function planSeccomp(
   });
   return Object.freeze({
     defaultVerdict: asked.defaultVerdict,
-    architectures: names.reduce((bits, name) => bits | (BITS[name] ?? 0), 0),
+    architectures: names.reduce((bits, name) => bits | (ARCHITECTURE_BITS[name] ?? 0), 0),
     rules: rules.map(({ names: calls, verdict, args }) => ({ names: calls, verdict, args })),
   });
 }

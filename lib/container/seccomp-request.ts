@@ -52,19 +52,20 @@ export interface SeccompWhen {
 const EPERM = 1;
 const MAX_ERRNO = 4095;
 
-const ACTIONS: Readonly<Record<string, { readonly verdict: number; readonly takesErrno?: true }>> =
-  {
-    SCMP_ACT_KILL: { verdict: 0 },
-    SCMP_ACT_KILL_THREAD: { verdict: 0 },
-    SCMP_ACT_KILL_PROCESS: { verdict: 0x8000_0000 },
-    SCMP_ACT_TRAP: { verdict: 0x0003_0000 },
-    SCMP_ACT_ERRNO: { verdict: 0x0005_0000, takesErrno: true },
-    SCMP_ACT_TRACE: { verdict: 0x7ff0_0000, takesErrno: true },
-    SCMP_ACT_LOG: { verdict: 0x7ffc_0000 },
-    SCMP_ACT_ALLOW: { verdict: 0x7fff_0000 },
-  };
+export const ACTIONS: Readonly<
+  Record<string, { readonly verdict: number; readonly takesErrno?: true }>
+> = {
+  SCMP_ACT_KILL: { verdict: 0 },
+  SCMP_ACT_KILL_THREAD: { verdict: 0 },
+  SCMP_ACT_KILL_PROCESS: { verdict: 0x8000_0000 },
+  SCMP_ACT_TRAP: { verdict: 0x0003_0000 },
+  SCMP_ACT_ERRNO: { verdict: 0x0005_0000, takesErrno: true },
+  SCMP_ACT_TRACE: { verdict: 0x7ff0_0000, takesErrno: true },
+  SCMP_ACT_LOG: { verdict: 0x7ffc_0000 },
+  SCMP_ACT_ALLOW: { verdict: 0x7fff_0000 },
+};
 
-const OPERATORS = [
+export const OPERATORS = [
   'SCMP_CMP_NE',
   'SCMP_CMP_LT',
   'SCMP_CMP_LE',

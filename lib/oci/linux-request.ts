@@ -4,8 +4,9 @@ import {
   checkString,
   invalid,
   notYet,
+  checkInteger,
 } from '../errors/arguments.js';
-import type { OciDevice, OciNamespace, OciResources } from '../container/oci-spec.js';
+import type { OciDevice, OciLinux, OciNamespace, OciResources } from '../container/oci-spec.js';
 import { parseSeccompProfile, type SeccompAsked } from '../container/seccomp-request.js';
 import { items, refuse, section, texts } from './config-checks.js';
 import { parseDevices } from './devices-request.js';
@@ -21,6 +22,7 @@ export interface LinuxAsked {
   readonly sysctl: Readonly<Record<string, string>>;
   readonly devices: readonly OciDevice[];
   readonly resources: OciResources;
+  readonly timeOffsets?: NonNullable<OciLinux['timeOffsets']>;
   readonly seccomp: 'unconfined' | SeccompAsked;
   /** Below the root of each hierarchy; absent: `/caisson/<id>`. */
   readonly cgroupsPath: string | undefined;
@@ -31,8 +33,7 @@ export interface JoinedNamespace {
   readonly path: string;
 }
 
-const NAMESPACES = ['mount', 'pid', 'ipc', 'uts', 'network', 'cgroup'] as const;
-const KNOWN = [...NAMESPACES, 'user', 'time'] as const;
+const KNOWN = ['mount', 'pid', 'ipc', 'uts', 'network', 'cgroup', 'time', 'user'] as const;
 /** The child enters these before it does anything else. */
 const JOINABLE: ReadonlySet<OciNamespace> = new Set(['ipc', 'uts', 'network']);
 /** Without them its mounts would be the caller's, and its orphans too. */
@@ -41,11 +42,17 @@ const NEEDED = ['mount', 'pid'] as const;
 export function parseOciLinux(value: unknown): LinuxAsked {
   const bag = section(value, 'linux');
   const later = ['gidMappings', 'intelRdt', 'mountLabel', 'personality'];
-  refuse(bag, 'linux', [...later, 'timeOffsets', 'uidMappings']);
+  refuse(bag, 'linux', [...later, 'uidMappings']);
   checkPropagation(bag['rootfsPropagation']);
   const { seccomp, cgroupsPath } = bag;
+  const namespaces = parseNamespaces(bag['namespaces']);
+  const timeOffsets = parseTimeOffsets(bag['timeOffsets']);
+  if (timeOffsets !== undefined && !namespaces.namespaces.some(({ type }) => type === 'time')) {
+    throw invalid('linux.timeOffsets', 'needs a time namespace of its own');
+  }
   return {
-    ...parseNamespaces(bag['namespaces']),
+    ...namespaces,
+    ...(timeOffsets === undefined ? {} : { timeOffsets }),
     maskedPaths: paths(bag['maskedPaths'], 'linux.maskedPaths'),
     readonlyPaths: paths(bag['readonlyPaths'], 'linux.readonlyPaths'),
     sysctl: parseSysctl(bag['sysctl']),
@@ -81,7 +88,7 @@ function parseNamespaces(value: unknown): Pick<LinuxAsked, 'namespaces' | 'joine
     const type = checkOneOf(bag['type'], `${option}.type`, KNOWN);
     if (seen.has(type)) throw invalid(`${option}.type`, `${type} is there twice`);
     seen.add(type);
-    if (type === 'user' || type === 'time') throw notYet(`linux.namespaces: ${type}`);
+    if (type === 'user') throw notYet(`linux.namespaces: ${type}`);
     const path = checkString(bag['path'] ?? '', `${option}.path`);
     if (path === '') {
       made.push({ type });
@@ -94,6 +101,26 @@ function parseNamespaces(value: unknown): Pick<LinuxAsked, 'namespaces' | 'joine
     if (!seen.has(type)) throw notYet(`a container without a ${type} namespace of its own`);
   }
   return { namespaces: made, joined };
+}
+
+const CLOCKS = ['monotonic', 'boottime'] as const;
+const NANOSECONDS = 1_000_000_000;
+
+function parseTimeOffsets(value: unknown): OciLinux['timeOffsets'] {
+  const bag = section(value, 'linux.timeOffsets');
+  const offsets = CLOCKS.filter((clock) => bag[clock] !== undefined).map((clock) => {
+    const option = `linux.timeOffsets.${clock}`;
+    const offset = section(bag[clock], option);
+    const secs = checkInteger(offset['secs'] ?? 0, `${option}.secs`, Number.MIN_SAFE_INTEGER);
+    const nanosecs = checkInteger(
+      offset['nanosecs'] ?? 0,
+      `${option}.nanosecs`,
+      0,
+      NANOSECONDS - 1,
+    );
+    return [clock, { secs, nanosecs }] as const;
+  });
+  return offsets.length === 0 ? undefined : Object.fromEntries(offsets);
 }
 
 function parseSysctl(value: unknown): Readonly<Record<string, string>> {

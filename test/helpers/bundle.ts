@@ -79,7 +79,11 @@ export interface BundleResult {
 export interface Bundle extends AsyncDisposable {
   readonly path: string;
   readonly rootfs: string;
+  /** A group of the bundle's own, below one that goes with it. */
+  readonly cgroupsPath: string;
   write(config: Config): Promise<void>;
+  /** Runs what was written with another runtime: the suite itself is held against it. */
+  runc(): Promise<{ stdout: string; stderr: string }>;
   /** Runs what was written with our one-shot form of launch. */
   run(options?: Partial<BundleOptions>): Promise<BundleResult>;
   /** What an OCI command's `delete` will do, when the process that answered for the container was killed. */
@@ -96,9 +100,10 @@ export async function bundle(): Promise<Bundle> {
   const rootfs = join(folder.path, 'rootfs');
   await mkdir(rootfs);
   await busyboxRootfs(rootfs);
+  const cgroupsPath = `/${basename(folder.path)}/container`;
   const write = (config: Config): Promise<void> => {
     // In a group of the test's own, below which the leak check finds what is left behind.
-    config.linux['cgroupsPath'] ??= `/${basename(folder.path)}/container`;
+    config.linux['cgroupsPath'] ??= cgroupsPath;
     return writeFile(join(folder.path, 'config.json'), JSON.stringify(config));
   };
   const run = async (options: Partial<BundleOptions> = {}): Promise<BundleResult> => {
@@ -115,13 +120,15 @@ export async function bundle(): Promise<Bundle> {
   return {
     path: folder.path,
     rootfs,
+    cgroupsPath,
     write,
     run,
+    runc: () => runWithRunc(folder.path),
     async both(config) {
       await write(config);
       const ours = await run();
       const runc = await runWithRunc(folder.path);
-      return { ours: ours.stdout + ours.stderr, runc };
+      return { ours: ours.stdout + ours.stderr, runc: runc.stdout + runc.stderr };
     },
     removeGroup: () => removeGroups(join(basename(folder.path), 'container')),
     [Symbol.asyncDispose]: async () => {
@@ -143,10 +150,8 @@ async function removeGroups(path: string): Promise<void> {
 
 const execute = promisify(execFile);
 
-/** Another runtime on the same bundle: the suite itself is held against it. */
-async function runWithRunc(path: string): Promise<string> {
+async function runWithRunc(path: string): Promise<{ stdout: string; stderr: string }> {
   const id = `caisson-test-${process.pid}-${count++}`;
   const args = ['--root', join(path, 'runc'), 'run', '--bundle', path, id];
-  const { stdout, stderr } = await execute('runc', args);
-  return stdout + stderr;
+  return await execute('runc', args);
 }

@@ -188,6 +188,7 @@ describe('linux of a bundle', () => {
     ['cgroupsPath', 'a\nb', 'ERR_INVALID_ARGUMENT'],
     ['devices', [{ path: '/dev/x', type: 'q', major: 1, minor: 1 }], 'ERR_INVALID_ARGUMENT'],
     ['devices', [{ path: '/dev/x', type: 'c', major: 4096, minor: 1 }], 'ERR_INVALID_ARGUMENT'],
+    ['timeOffsets', { monotonic: { secs: 1 } }, 'ERR_INVALID_ARGUMENT'],
     ['intelRdt', { closID: 'x' }, 'ERR_UNSUPPORTED'],
     ['personality', { domain: 'LINUX32' }, 'ERR_UNSUPPORTED'],
     ['rootfsPropagation', 'shared', 'ERR_UNSUPPORTED'],
@@ -199,6 +200,18 @@ describe('linux of a bundle', () => {
     config.linux[name] = value;
     await folder.write(config);
     await expect(folder.run()).rejects.toMatchObject({ code });
+  });
+
+  test('timeOffsets of a time namespace', async () => {
+    await using folder = await bundle();
+    const config = configOf('cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets');
+    config.linux.namespaces.push({ type: 'time' });
+    config.linux['timeOffsets'] = { boottime: { secs: 1_000_000, nanosecs: 5 } };
+    await folder.write(config);
+    const { stdout, stderr } = await folder.run();
+    expect(stderr).toBe('');
+    expect(Number(stdout.split('\n')[0])).toBeGreaterThan(1_000_000);
+    expect(stdout).toMatch(/^boottime +1000000 +5$/m);
   });
 
   test('resources and cgroupsPath: limits are those of its group, which is gone afterwards', async () => {

@@ -1,6 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { ociSeccomp } from '../../../lib/container/oci-seccomp.js';
+import { DEFAULT_PROFILE } from '../../../lib/container/seccomp-default.js';
 import { planSeccomp } from '../../../lib/container/seccomp-plan.js';
-import { parseSeccomp } from '../../../lib/container/seccomp-request.js';
+import { parseSeccomp, parseSeccompProfile } from '../../../lib/container/seccomp-request.js';
+import { repository } from '../../helpers/native.js';
 
 const HOST = { arch: 'x64', release: '6.1.0-37-amd64' };
 
@@ -153,5 +158,68 @@ describe('a profile in Docker’s JSON form', () => {
     { ...base, listenerPath: '/run/agent' },
   ])('%j is for later', (profile) => {
     expect(refusal(profile)).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  });
+});
+
+/** The rules of the native part, as its source has them. */
+function nativeRules(): { names: string; caps: string | undefined; excludes: string | undefined }[] {
+  const text = readFileSync(join(repository, 'addon/plan/seccomp/default_profile.cc'), 'utf8');
+  const lists = new Map(
+    Array.from(
+      text.matchAll(/constexpr std::string_view (\w+) =\s*((?:"[^"]*"\s*)+);/g),
+      ([, name, parts]) => [name!, Array.from(parts!.matchAll(/"([^"]*)"/g), (m) => m[1]).join('')],
+    ),
+  );
+  const table = /constexpr Rule kRules\[\] = \{([\s\S]*?)\n\};/.exec(text)![1]!;
+  return Array.from(
+    table.matchAll(/\{\.names = ("[^"]*"|\w+)([^{}]*(?:\{[^}]*\}[^{}]*)*)\}/g),
+    (rule) => {
+      const [, names, rest] = rule;
+      const capability = (field: string): string | undefined => {
+        const found = new RegExp(`\\.${field} = Capability\\((\\w+)\\)`).exec(rest!)?.[1];
+        return { kCapBpf: 'CAP_BPF', kCapPerfmon: 'CAP_PERFMON' }[found ?? ''] ?? found;
+      };
+      return {
+        names: names!.startsWith('"') ? names!.slice(1, -1) : lists.get(names!)!,
+        caps: capability('needs_capabilities'),
+        excludes: capability('excludes_capabilities'),
+      };
+    },
+  );
+}
+
+describe('the default profile in Docker’s form', () => {
+  test('has the rules that the native part has, in their order', () => {
+    const ours = parseSeccompProfile(DEFAULT_PROFILE, 'seccomp').rules.map((rule) => ({
+      names: rule.names.join(' '),
+      caps: rule.includes.caps[0],
+      excludes: rule.excludes.caps[0],
+    }));
+    expect(ours).toEqual(nativeRules());
+    expect(ours.length).toBeGreaterThan(25);
+  });
+
+  test('is what an OCI config says', () => {
+    const spec = ociSeccomp('default', ['CAP_CHOWN', 'CAP_SYS_CHROOT'], HOST)!;
+    expect(spec).toMatchObject({
+      defaultAction: 'SCMP_ACT_ERRNO',
+      defaultErrnoRet: 1,
+      architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X32', 'SCMP_ARCH_X86'],
+    });
+    const names = spec.syscalls.flatMap((rule) => rule.names);
+    expect(names).toContain('chroot');
+    expect(names).not.toContain('mount');
+    expect(spec.syscalls).toContainEqual({
+      names: ['clone3'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: 38,
+    });
+    // What is said is what is planned: read again, it is the same filter.
+    const again = plan(spec);
+    const planned = plan(DEFAULT_PROFILE, ['CAP_CHOWN', 'CAP_SYS_CHROOT']);
+    expect(again.rules).toEqual(planned.rules);
+    expect(again.defaultVerdict).toBe(planned.defaultVerdict);
+    expect(ociSeccomp('strict', [], HOST)!.architectures).toEqual(['SCMP_ARCH_X86_64']);
+    expect(ociSeccomp('unconfined', [], HOST)).toBeUndefined();
   });
 });
