@@ -31,7 +31,7 @@ function zones() {
   const wrong = [];
   for (const file of sources('addon/**/*.cc', 'addon/**/*.h')) {
     const text = readFileSync(join(root, file), 'utf8');
-    if (!/^\/\/ zone: (loop|native|child)/.test(text))
+    if (!/^\/\/ zone: (loop|native|child|init)/.test(text))
       wrong.push(`${file}: no zone in its first line`);
     const binding = file.startsWith('addon/binding/');
     if (!binding && /#include ["<](napi|node_api|uv)\.h|#include "binding\//.test(text)) {

@@ -21,7 +21,7 @@ const HEADER = `# The native sources, per target, read by addon/CMakeLists.txt a
 `;
 
 // The target of each folder of addon/. base/ and the rest are headers.
-const TARGETS = { binding: 'addon', child: 'child' };
+const TARGETS = { binding: 'addon', child: 'child', init: 'child' };
 
 export function listed() {
   return readFileSync(list, 'utf8')

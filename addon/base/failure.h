@@ -95,7 +95,8 @@ namespace caisson {
   X(Hook, "hook")                                  \
   X(Freeze, "write")                               \
   X(TimeNamespace, "unshare(CLONE_NEWTIME)")       \
-  X(Label, "write")
+  X(Label, "write")                                \
+  X(Init, "execveat")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

@@ -32,6 +32,7 @@ struct Context {
   int uts = -1;
   // To enter, with the rootfs and nothing else; -1: that of the clone.
   int mount_namespace = -1;
+  int init = -1;     // the executable of process 1; -1: the command itself
   int rootfs = -1;   // detached mount; after the entering, that root
   int devices = -1;  // detached mount made by launch::MakeDevices
   int sysfs = -1;    // detached mounts of a launch::Kit; -1: made here

@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/guard.h"
 #include "child/steps.h"
+#include "init/init.h"
 #include "sys/credentials.h"
 #include "sys/path.h"
 #include "sys/process.h"
@@ -40,12 +42,47 @@ int DieWithParent(Context& context) noexcept {
   return HasReader(context.report) ? 0 : ESRCH;
 }
 
+namespace {
+
+// To the two numbers that it expects them at.
+int KeepForInit(Context& context) noexcept {
+  constexpr int kAbove = init::kInitImage + 1;
+  const int report = fcntl(context.report, F_DUPFD_CLOEXEC, kAbove);
+  const int image = fcntl(context.init, F_DUPFD_CLOEXEC, kAbove);
+  if (report < 0 || image < 0) return errno;
+  if (dup3(report, init::kInitReport, O_CLOEXEC) < 0 ||
+      dup3(image, init::kInitImage, O_CLOEXEC) < 0) {
+    return errno;
+  }
+  context.report = init::kInitReport;
+  context.init = init::kInitImage;
+  return sys::CloseRange(kAbove, UINT_MAX, 0) == 0 || errno == ENOSYS ? 0 : errno;
+}
+
+// Without a signal let in: it takes them itself.
+int ExecuteInit(Context& context, const char* path) noexcept {
+  context.step = Step::kInit;
+  const char** const argv = context.launch->init_argv;
+  const char** const envp = context.process->envp;
+  argv[1] = path;
+  if (fcntl(init::kInitReport, F_SETFD, 0) != 0) return errno;
+  (void)syscall(SYS_execveat, init::kInitImage, "", argv, envp, AT_EMPTY_PATH);
+  // A filter of the container's that knows execve alone.
+  const int error = errno;
+  (void)execve("/proc/self/fd/4", const_cast<char* const*>(argv), const_cast<char* const*>(envp));
+  (void)fcntl(init::kInitReport, F_SETFD, FD_CLOEXEC);
+  return error;
+}
+
+}  // namespace
+
 int CloseDescriptors(Context& context) noexcept {
 #ifdef CAISSON_UNGUARDED
   // All of ours are close-on-exec: one that is not, as a mistake of ours would leave it.
   if (fcntl(context.rootfs, F_DUPFD, 100) < 0) return errno;
 #endif
   if (!CAISSON_GUARD(kClosedDescriptors)) return 0;
+  if (context.init >= 0) return KeepForInit(context);
   const auto report = static_cast<unsigned>(context.report);
   constexpr unsigned kFirst = STDERR_FILENO + 1;
   if (report > kFirst && sys::CloseRange(kFirst, report - 1, 0) != 0 && errno != ENOSYS) {
@@ -80,6 +117,7 @@ int Execute(Context& context) noexcept {
 
   context.step = Step::kExec;
   (void)umask(process.umask);
+  if (context.init >= 0) return ExecuteInit(context, path);
   // What was sent while we were starting arrives now, with the default effect.
   if (sys::SetSignalMask(0, nullptr) != 0) return errno;
   (void)execve(path, const_cast<char* const*>(process.argv),

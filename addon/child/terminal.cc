@@ -104,9 +104,9 @@ int BindConsole(Context& context) noexcept {
   return error;
 }
 
-// In the new session, which has none.
+// In the new session, which has none. With an init the command has a session of its own.
 int TakeTerminal(Context& context) noexcept {
-  if (!context.process->terminal) return 0;
+  if (!context.process->terminal || context.init >= 0) return 0;
   return ioctl(STDIN_FILENO, TIOCSCTTY, 0) == 0 ? 0 : errno;
 }
 

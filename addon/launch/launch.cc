@@ -11,6 +11,7 @@
 #include "child/child.h"
 #include "launch/children_in.h"
 #include "launch/clone.h"
+#include "launch/init_image.h"
 #include "launch/overlay.h"
 #include "launch/shared_memory.h"
 #include "sys/path.h"
@@ -136,6 +137,11 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   if (!entry) return std::unexpected(entry.error());
 
   child::Context context;
+  if (plan.init_argv != nullptr) {
+    const auto image = InitImage();
+    if (!image) return std::unexpected(image.error());
+    context.init = *image;
+  }
   context.launch = &plan;
   context.process = &plan.process;
   for (int i = 0; i < 3; ++i) context.stdio[i] = stdio[i];

@@ -133,6 +133,9 @@ struct LaunchPlan {
   LimitsPlan limits;
   List<DeviceRule> device_rules;  // empty: the default ones
   bool read_only_root = false;
+  // Of an init (init/init.cc): its name, a place for the command's path, argv. Null: none is asked
+  // for.
+  const char** init_argv = nullptr;
   bool want_started = false;
   bool warm_pool = false;
   const char* domainname = nullptr;

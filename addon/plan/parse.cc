@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "init/init.h"
 #include "plan/parse_limits.h"
 #include "plan/parse_process.h"
 #include "plan/parse_time.h"
@@ -450,7 +451,16 @@ Result<bool> TakeBundle(const Field& field, LaunchLists& lists, SeenTags& seen, 
   return true;
 }
 
-Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena) noexcept {
+// What comes before the command's argv, and that.
+const char** InitArguments(const ProcessPlan& process, uint32_t argc, Arena& arena) noexcept {
+  auto* argv = arena.Array<const char*>(argc + 3);
+  if (argv == nullptr) return nullptr;
+  argv[0] = init::kInitName;
+  for (uint32_t i = 0; i < argc; ++i) argv[i + 2] = process.argv[i];
+  return argv;
+}
+
+Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena, bool* init) noexcept {
   switch (static_cast<Tag>(field.tag)) {
     case Tag::kFolderContainer:
       return Store(ReadStorePath(field, arena), &plan.folder);
@@ -464,6 +474,8 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena) noexcept
       return Store(ReadFlag(field), &plan.want_started);
     case Tag::kReadOnlyRoot:
       return Store(ReadFlag(field), &plan.read_only_root);
+    case Tag::kInit:
+      return Store(ReadFlag(field), init);
     case Tag::kWarmPool:
       return Store(ReadFlag(field), &plan.warm_pool);
     case Tag::kTimeoutMs:
@@ -513,6 +525,7 @@ Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   TagCounts counts;
   LaunchLists lists;
   SeenTags seen;
+  bool init = false;
   plan::ProcessParser process(arena);
   Result<> ok = counts.Count(body, 0);
   if (ok) ok = lists.Reserve(counts, arena);
@@ -532,7 +545,7 @@ Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
     if (!taken) return std::unexpected(taken.error());
     if (*taken) continue;
     if (!seen.First(field.tag)) return Refuse(field.tag);
-    if (const auto single = TakeSingle(field, *launch, arena); !single) {
+    if (const auto single = TakeSingle(field, *launch, arena, &init); !single) {
       return std::unexpected(single.error());
     }
   }
@@ -540,6 +553,10 @@ Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   const auto completed = process.End();
   if (!completed) return std::unexpected(completed.error());
   launch->process = *completed;
+  if (init) {
+    launch->init_argv = InitArguments(launch->process, counts.of(Tag::kArg), arena);
+    if (launch->init_argv == nullptr) return plan::NoRoom();
+  }
   launch->layers = lists.layers.list();
   launch->mounts = lists.mounts.list();
   launch->files = lists.files.list();

@@ -268,6 +268,8 @@ enum class Tag : uint16_t {
   kTimeNamespace = 224,    // u64 1: Exec: the container has one of its own
 
   kAppArmor = 225,  // string: Launch and Exec: name of a profile
+  // Launch: an init
+  kInit = 190,  // u64 1: process 1 is ours, which starts the command
 };
 #pragma GCC diagnostic pop
 

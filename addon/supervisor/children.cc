@@ -53,4 +53,14 @@ Executed HasExecuted(pid_t pid, int proc_fd) {
   return (stat.flags & kForkedButNotExecuted) != 0 ? Executed::kNo : Executed::kYes;
 }
 
+int SignalToldBy(pid_t pid, int proc_fd) {
+  char path[32];
+  (void)snprintf(path, sizeof path, "%d/comm", pid);
+  const UniqueFd file(openat(proc_fd, path, O_RDONLY | O_CLOEXEC));
+  char text[32] = {};
+  if (!file || read(file.get(), text, sizeof text - 1) <= 0) return 0;
+  int signal = 0;
+  return sscanf(text, "signal %d", &signal) == 1 ? signal : 0;
+}
+
 }  // namespace caisson

@@ -14,4 +14,7 @@ namespace caisson {
 enum class Executed { kYes, kNo, kUnknown };
 [[nodiscard]] Executed HasExecuted(pid_t pid, int proc_fd);
 
+// The signal that an init (init/init.cc), a zombie now, says its command has ended by; 0: none.
+[[nodiscard]] int SignalToldBy(pid_t pid, int proc_fd);
+
 }  // namespace caisson

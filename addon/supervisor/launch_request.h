@@ -29,6 +29,7 @@ struct LaunchRequest {
   bool own_device_rules = false;
   bool want_started = false;
   bool terminal = false;
+  bool init = false;
   bool warm = false;
   protocol::StdioKind stdio[3] = {};
 };

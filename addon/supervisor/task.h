@@ -32,6 +32,7 @@ struct Task {
   protocol::Reason asked = protocol::Reason::kExited;  // kTimeout, kKilled: we ended it
   bool want_started = false;
   bool wants_terminal = false;
+  bool with_init = false;
   bool kill_wanted = false;  // before its pid was known
   bool group_used = false;   // its group may hold groups, or anything: not to be recycled
   bool frozen = false;       // or about to be: nobody may be started in it

@@ -139,11 +139,16 @@ void Tasks::OnPidfd(Task* task) {
                    ? Executed::kYes
                    : HasExecuted(task->pid, host_.proc.get());
   }
+  const int told = task->with_init ? SignalToldBy(task->pid, host_.proc.get()) : 0;
   if (kernel::WaitPidfd(task->pidfd.get(), &task->status, WEXITED | WNOHANG, &task->usage) != 0) {
     // Somebody else has reaped it: its end is true, its status lost.
     task->asked = Reason::kLost;
   } else if (task->status.si_pid == 0) {
     return;  // Not yet.
+  }
+  if (told != 0 && task->status.si_code == CLD_EXITED && task->status.si_status == 128 + told) {
+    task->status.si_code = CLD_KILLED;  // as the command was
+    task->status.si_status = told;
   }
   // What we kill a container for ends its execs, and those in its pid namespace, as well. It is
   // there still: its own end waits for theirs.

@@ -31,6 +31,7 @@ void Tasks::Launch(Request request) {
   task->id = request.id;
   task->want_started = read->want_started;
   task->wants_terminal = read->terminal;
+  task->with_init = read->init;
   task->timeout_ms = read->timeout_ms;
   task->group = std::move(read->group);
   task->folder = std::move(read->folder);

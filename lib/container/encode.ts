@@ -49,6 +49,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   if (extras.peers !== undefined) encodePeers(fields, extras.peers);
   if (oci.hostname !== undefined) fields.string(Tag.hostname, oci.hostname);
   if (oci.root.readonly) fields.u64(Tag.readOnlyRoot, 1);
+  if (plan.init) fields.u64(Tag.init, 1);
   fields.append(kept(oci.mounts, encodeMounts));
   for (const { path, content, mode } of plan.files) {
     fields.group(Tag.file, (file) => {

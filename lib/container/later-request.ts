@@ -2,7 +2,6 @@ import { checkBoolean, notYet, type Bag } from '../errors/arguments.js';
 
 /** What brings each option that this version knows by name only. */
 const SINCE: Readonly<Record<string, string>> = {
-  init: 'version 0.2',
   publish: 'a later version',
   egress: 'a later version',
   health: 'a later version',

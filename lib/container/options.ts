@@ -110,7 +110,11 @@ export interface ContainerOptions extends Call {
   tty?: Tty;
   /** `'pipe'` lets `attach()` write to it. @defaultValue `'ignore'`: empty; with `tty` `'pipe'` */
   stdin?: 'pipe' | 'ignore';
-  /** Not in this version. */
+  /**
+   * Process 1 is a small one of caisson's, which starts the command, hands signals on to it, waits for orphans and ends
+   * as the command does. Without it the command is process 1: the kernel keeps from it what it has no handler for, and
+   * orphans it does not wait for stay zombies. @defaultValue `false`
+   */
   init?: boolean;
   /**
    * Letters, digits and `-` in parts divided by dots, at most 63.

@@ -70,6 +70,8 @@ export interface Plan {
   readonly cgroupParent: string | undefined;
   readonly log: LogAsked;
   readonly stdin: 'pipe' | 'ignore';
+  /** Process 1 is ours, and starts the command. */
+  readonly init: boolean;
   /** 0: none. */
   readonly timeoutMs: number;
   readonly stopSignal: string;
@@ -158,6 +160,7 @@ export function planContainer(
     cgroupParent: planParent(request, host),
     log: request.log,
     stdin: request.stdin,
+    init: request.init,
     timeoutMs: process.timeoutMs,
     stopSignal: image.config.StopSignal ?? 'SIGTERM',
   };

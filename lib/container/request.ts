@@ -36,6 +36,7 @@ export interface ContainerRequest {
   readonly entrypoint: readonly string[] | undefined;
   readonly process: ProcessRequest;
   readonly tty: TerminalSize | undefined;
+  readonly init: boolean;
   readonly stdin: 'pipe' | 'ignore';
   readonly hostname: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
@@ -149,6 +150,7 @@ function containerRequest(options: Bag, image: unknown, argv: unknown): Containe
     entrypoint: list(entrypoint, 'entrypoint'),
     process: parseProcess(options),
     tty,
+    init: checkBoolean(options['init'] ?? false, 'init'),
     // A terminal is there to be typed on.
     stdin: checkOneOf(options['stdin'] ?? (tty === undefined ? 'ignore' : 'pipe'), 'stdin', [
       'pipe',

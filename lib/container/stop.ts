@@ -165,7 +165,9 @@ export async function stopGently(core: Supervised): Promise<void> {
   const { state } = core;
   if (!('run' in state)) return;
   const stopSignal = stopSignalNumber(core.plan.stopSignal);
-  const own = (await handles(state.run.pid, stopSignal)) ? DEFAULT_GRACE_MS : 0;
+  // An init takes every signal, and hands it on to one who is no process 1.
+  const hears = core.plan.init || (await handles(state.run.pid, stopSignal));
+  const own = hears ? DEFAULT_GRACE_MS : 0;
   // A stop that goes on, perhaps with another signal, has the time it was given.
   const graceMs = core.stopping === undefined ? own : MOST_GRACE_MS;
   await stopContainer(core, { stopSignal, graceMs, signal: undefined });

@@ -142,10 +142,10 @@ export class AttachedTerminal extends Duplex {
     super({ allowHalfOpen: false });
     this.#terminal = terminal;
     this.#shown = shown;
+    shown.pause(); // before somebody listens, or it would begin to read
     shown.on('data', (bytes: Buffer) => {
       if (!this.push(bytes)) shown.pause();
     });
-    shown.pause();
     shown.on('end', () => this.push(null));
     shown.on('error', (error) => this.destroy(error));
   }

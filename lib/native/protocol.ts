@@ -189,6 +189,7 @@ export const Tag = {
   timeNamespace: 224,
 
   appArmor: 225,
+  init: 190,
 } as const;
 export type Tag = (typeof Tag)[keyof typeof Tag];
 

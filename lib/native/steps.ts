@@ -81,6 +81,7 @@ export const STEPS = [
   { name: 'freeze', syscall: 'write' },
   { name: 'timeNamespace', syscall: 'unshare(CLONE_NEWTIME)' },
   { name: 'label', syscall: 'write' },
+  { name: 'init', syscall: 'execveat' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

@@ -66,6 +66,7 @@ function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
     cgroupParent: undefined,
     log: { type: 'none' },
     stdin: 'pipe',
+    init: false,
     timeoutMs: 0,
     stopSignal: 'SIGTERM',
   };

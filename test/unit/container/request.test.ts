@@ -182,7 +182,6 @@ describe('bad values name their option', () => {
 
 describe('what later versions bring is refused by name', () => {
   test.each<[object, string]>([
-    [{ init: true }, 'init'],
     [{ detached: true }, 'detached'],
     [{ publish: [80] }, 'publish'],
     [{ egress: 'deny-all' }, 'egress'],
