@@ -50,6 +50,7 @@ struct Context {
   uint64_t known_capabilities = 0;  // of this kernel
   bool raise_loopback = false;      // the network namespace was made by this clone
   bool rootless = false;
+  bool one_group = false;  // of the user namespace: setgroups(2) is shut
   bool die_with_parent = false;
   int init_pidfd = -1;           // join: the container's pid 1
   uint64_t join_namespaces = 0;  // join: CLONE_NEW* to enter by init_pidfd

@@ -52,7 +52,7 @@ int ChangeGroups(Context& context) noexcept {
   const int error = errno;
   // A user namespace mapped without helpers may not set groups (user_namespaces(7), "setgroups"),
   // and knows none but its own. Groups that were asked for by name are another matter.
-  const bool impossible = context.rootless && (error == EPERM || error == EINVAL);
+  const bool impossible = context.one_group && (error == EPERM || error == EINVAL);
   return impossible && context.process->add_groups.count == 0 ? 0 : error;
 }
 

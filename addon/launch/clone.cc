@@ -126,6 +126,7 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
   context.terminal = terminal.write_end.get();
   context.parents_ends[2] = terminal.read_end.get();
   context.rootless = host.rootless;
+  context.one_group = host.one_group;
   // Asked once: a hand sets its signals up before its first call, and a hundred system calls for
   // every child would be a fiftieth of a start.
   static const sys::SignalSet changed_signals = sys::ChangedSignals();

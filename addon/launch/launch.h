@@ -48,6 +48,7 @@ struct Host {
   DeviceControl device_control = DeviceControl::kNone;
   UniqueFd device_program;  // kProgram: the default rules, loaded
   bool rootless = false;
+  bool one_group = false;  // the user namespace knows no other one: setgroups(2) is shut
 
   // Where in the caller's mount namespace (which every child starts with a copy of) things are:
   //

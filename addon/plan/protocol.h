@@ -99,6 +99,8 @@ enum class Tag : uint16_t {
   kBootstrapPid = 22,   // u64
   kHandPid = 23,        // u64, repeated
   kControls = 160,      // u64: bits of Control
+  kMappedUids = 204,    // u64: how many ids there are, from 0 on, in the user namespace of it all
+  kMappedGids = 205,    // u64
 
   // Launch: where things are
   kFolderContainer = 30,  // string: store-relative folder whose upper/ and work/ to use. Absent: a

@@ -51,7 +51,7 @@ void ResetInherited(const Options& options) {
 // The first image: what can only be done before, or with, the installed executable.
 Failure EnterSealedImage(const Options& options, int argc, char** argv) {
   if (options.privilege == Privilege::kRootless) {
-    if (auto entered = EnterUserNamespace(); !entered) return entered.error();
+    if (auto entered = EnterUserNamespace(options.id_helpers); !entered) return entered.error();
   }
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return {Step::kNonDumpable, 0, errno, 0};
   std::vector<char*> arguments(argv, argv + argc);
@@ -87,6 +87,7 @@ Result<> Prepare(Runtime* runtime, std::string* detail) {
   if (!cgroups) return std::unexpected(cgroups.error());
   runtime->cgroups = std::move(*cgroups);
 
+  runtime->ids = ReadMappedIds();
   detail->clear();
   runtime->bootstrap_pid = sys::GetPid();
   runtime->bootstrap.reset(sys::PidfdOpen(runtime->bootstrap_pid));

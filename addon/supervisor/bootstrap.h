@@ -5,6 +5,7 @@
 #include "supervisor/journal.h"
 #include "supervisor/options.h"
 #include "supervisor/run_folder.h"
+#include "supervisor/user_namespace.h"
 
 namespace caisson {
 
@@ -17,6 +18,7 @@ struct Runtime {
   RunFolder run;
   Journal journal;
   CgroupRoots cgroups;
+  MappedIds ids;
   pid_t bootstrap_pid = 0;  // in the host's pid namespace
   pid_t supervisor_pid = 0;
 };

@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <pwd.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,8 +45,12 @@ bool HasRange(const char* path, uid_t uid) {
     }
   }
   for (const std::string& line : Lines(ReadFile(path, 4 << 20))) {
-    const std::string owner = line.substr(0, line.find(':'));
-    if (owner == std::to_string(uid) || (!name.empty() && owner == name)) return true;
+    const size_t first = line.find(':');
+    const std::string owner = line.substr(0, first);
+    if (owner != std::to_string(uid) && (name.empty() || owner != name)) continue;
+    unsigned id = 0;
+    unsigned count = 0;
+    if (sscanf(line.c_str() + owner.size(), ":%u:%u", &id, &count) == 2 && count > 0) return true;
   }
   return false;
 }

@@ -152,8 +152,10 @@ TarEntry Importer::Entry(const struct stat& status, const std::vector<Xattr>* xa
 
 void Importer::Squash(struct stat* status) const {
   if (owners_ == Owners::kAny) return;
-  status->st_uid = 0;
-  status->st_gid = 0;
+  // What stat(2) says of an owner that is not mapped (/proc/sys/kernel/overflowuid).
+  constexpr uid_t kNobody = 65534;
+  if (owners_ == Owners::kSelf || status->st_uid == kNobody) status->st_uid = 0;
+  if (owners_ == Owners::kSelf || status->st_gid == kNobody) status->st_gid = 0;
 }
 
 Result<> Importer::Run(int source_fd, int target_parent_fd, const char* target_name) {
@@ -288,7 +290,7 @@ Result<> Importer::File(int source_fd, Target target, struct stat status) {
 Result<> Importer::Special(int source_folder_fd, Target target, struct stat status) {
   const mode_t type = status.st_mode & S_IFMT;
   const bool device = type == S_IFCHR || type == S_IFBLK;
-  if (type == S_IFSOCK || (device && owners_ == Owners::kSelf)) return {};
+  if (type == S_IFSOCK || (device && owners_ != Owners::kAny)) return {};
   if (type == S_IFCHR && status.st_rdev == makedev(0, 0)) return {};
   Squash(&status);
 

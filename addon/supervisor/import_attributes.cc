@@ -78,8 +78,12 @@ Result<std::vector<Xattr>> Read(List list, Get get, Owners owners) {
 
 Owners ProbeOwners(int fd) {
   constexpr uid_t kSomebodyElse = 1;
+  // Beyond what any user is given.
+  constexpr uid_t kUnmapped = 0xfffffff0;
   if (fchown(fd, kSomebodyElse, kSomebodyElse) != 0) return Owners::kSelf;
-  return fchown(fd, 0, 0) == 0 ? Owners::kAny : Owners::kSelf;
+  const bool all = fchown(fd, kUnmapped, kUnmapped) == 0;
+  if (fchown(fd, 0, 0) != 0) return Owners::kSelf;
+  return all ? Owners::kAny : Owners::kMapped;
 }
 
 Result<std::vector<Xattr>> ReadXattrs(int fd, Owners owners) {

@@ -11,9 +11,9 @@
 
 namespace caisson {
 
-// Whether files can be given to anybody, or to the importing user only (one id in the user
-// namespace).
-enum class Owners { kAny, kSelf };
+// Whom files can be given to: anybody; those that the user namespace maps (the others show as
+// nobody); the importing user alone.
+enum class Owners { kAny, kMapped, kSelf };
 
 // Finds out by giving `fd` (fresh, ours) away; it is ours again afterwards.
 [[nodiscard]] Owners ProbeOwners(int fd);

@@ -20,6 +20,14 @@ bool IsAbsolutePath(std::string_view path) {
   return (std::string(path) + '/').find("/../") == std::string::npos;
 }
 
+// What the map says is the kernel's and the program's to judge; here, that it is one argument each.
+bool IsIdHelper(const IdHelper& helper) {
+  constexpr size_t kMostMap = 4000;  // user_namespaces(7): less than a page
+  if (helper.map.empty()) return helper.program.empty();
+  return IsAbsolutePath(helper.program) && helper.map.size() <= kMostMap &&
+         helper.map.find_first_not_of("0123456789:,") == std::string::npos;
+}
+
 }  // namespace
 
 bool IsPlainName(std::string_view name) {
@@ -61,6 +69,14 @@ Result<Options> ParseOptions(int argc, char** argv, std::string* detail) {
       options.id = value;
     } else if (name == "--cgroup-parent") {
       options.cgroup_parent = value;
+    } else if (name == "--newuidmap") {
+      options.id_helpers.uids.program = value;
+    } else if (name == "--uid-map") {
+      options.id_helpers.uids.map = value;
+    } else if (name == "--newgidmap") {
+      options.id_helpers.gids.program = value;
+    } else if (name == "--gid-map") {
+      options.id_helpers.gids.map = value;
     } else if (name == "--mode") {
       mode = value;
     } else {
@@ -76,6 +92,8 @@ Result<Options> ParseOptions(int argc, char** argv, std::string* detail) {
       {"--run", IsAbsolutePath(options.run)},
       {"--id", IsPlainName(options.id) && options.id.size() <= 64},
       {"--cgroup-parent", IsAbsolutePath(options.cgroup_parent)},
+      {"--uid-map", IsIdHelper(options.id_helpers.uids)},
+      {"--gid-map", IsIdHelper(options.id_helpers.gids)},
       {"--mode", mode == "root" || mode == "rootless"},
   };
   for (const auto& check : checks) {

@@ -120,6 +120,7 @@ Result<> Supervisor::Start(std::string* detail) {
   if (auto entered = EnterSlimRoot(runtime_.options, &context_.host, detail); !entered) {
     return entered;
   }
+  context_.host.one_group = context_.host.rootless && runtime_.ids.gids == 1;
   if (auto started = hands_.StartInner(kInnerHands); !started) return started;
   for (const int pidfd : hands_.pidfds()) hand_pids_.push_back(HostPid(host_proc.get(), pidfd));
   return {};
@@ -131,7 +132,9 @@ FieldWriter Supervisor::Welcome() const {
       .U64(Tag::kCgroupMode, static_cast<uint64_t>(runtime_.cgroups.mode))
       .U64(Tag::kControls, runtime_.cgroups.controls)
       .U64(Tag::kSupervisorPid, static_cast<uint64_t>(runtime_.supervisor_pid))
-      .U64(Tag::kBootstrapPid, static_cast<uint64_t>(runtime_.bootstrap_pid));
+      .U64(Tag::kBootstrapPid, static_cast<uint64_t>(runtime_.bootstrap_pid))
+      .U64(Tag::kMappedUids, runtime_.ids.uids)
+      .U64(Tag::kMappedGids, runtime_.ids.gids);
   for (const uint64_t pid : hand_pids_) body.U64(Tag::kHandPid, pid);
   return body;
 }

@@ -22,7 +22,7 @@ const PROC = mount('/proc', 'proc', 'nosuid', 'noexec', 'nodev');
 const DEV = mount('/dev', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k');
 const PTS_OPTIONS = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'];
 const PTS = mount('/dev/pts', 'devpts', ...PTS_OPTIONS, 'gid=5');
-/** gid 5 is not mapped where a user namespace has one id: the kernel refuses it. */
+/** Where gid 5 is not mapped in the user namespace the kernel refuses it. */
 const PTS_ONE_ID = mount('/dev/pts', 'devpts', ...PTS_OPTIONS);
 const SHM = mount('/dev/shm', 'tmpfs', 'nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k');
 const MQUEUE = mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev');
@@ -54,6 +54,8 @@ export interface MountChoice {
   readonly cgroups: boolean;
   /** /sys and what is below it can be written to. */
   readonly privileged: boolean;
+  /** Group 5 is mapped. */
+  readonly terminalGroup: boolean;
   /** What is shared with the machine. */
   readonly hostNetwork: boolean;
   readonly hostIpc: boolean;
@@ -64,16 +66,16 @@ export interface MountChoice {
 const chosen = new Map<string, readonly OciMount[]>();
 
 export function defaultMounts(choice: MountChoice): readonly OciMount[] {
-  const { rootless, cgroups, privileged, hostNetwork, hostIpc } = choice;
+  const { rootless, cgroups, privileged, terminalGroup, hostNetwork, hostIpc } = choice;
   const hostMqueue = hostIpc && rootless && choice.hostMqueue;
-  const key = `${rootless} ${cgroups} ${privileged} ${hostNetwork} ${hostIpc} ${hostMqueue}`;
+  const key = `${rootless} ${cgroups} ${privileged} ${terminalGroup} ${hostNetwork} ${hostIpc} ${hostMqueue}`;
   let mounts = chosen.get(key);
   if (mounts === undefined) {
     mounts = Object.freeze([
       PROC,
       DEV,
       rootless && hostNetwork ? HOST_SYS : privileged ? SYS_WRITABLE : SYS,
-      rootless ? PTS_ONE_ID : PTS,
+      terminalGroup ? PTS : PTS_ONE_ID,
       hostIpc ? HOST_SHM : SHM,
       ...(!hostIpc || !rootless ? [MQUEUE] : hostMqueue ? [HOST_MQUEUE] : []),
       ...(cgroups ? [privileged ? CGROUP_WRITABLE : CGROUP] : []),
@@ -107,14 +109,28 @@ export const READ_ONLY_PATHS: readonly string[] = Object.freeze([
 ]);
 
 /** So that a server that is not root may bind port 80, and ping needs no privilege. */
-export const NETWORK_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({
+const NETWORK_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({
   'net.ipv4.ip_unprivileged_port_start': '0',
   'net.ipv4.ping_group_range': '0 2147483647',
 });
-/** The highest gid is not mapped in a user namespace, so the second one cannot be said there. */
-export const ROOTLESS_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({
+/** With one group in the user namespace there is nobody to say the second one for. */
+const ONE_GROUP_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({
   'net.ipv4.ip_unprivileged_port_start': '0',
 });
+const sysctlsByGroups = new Map<number, Readonly<Record<string, string>>>();
+
+/** The kernel takes no gid that is not mapped, and of the rest none from 2^31 on. */
+export function networkSysctls(gids: number): Readonly<Record<string, string>> {
+  if (gids > 2 ** 31) return NETWORK_SYSCTLS;
+  if (gids === 1) return ONE_GROUP_SYSCTLS;
+  let sysctls = sysctlsByGroups.get(gids);
+  if (sysctls === undefined) {
+    const range = `0 ${gids - 1}`;
+    sysctls = Object.freeze({ ...NETWORK_SYSCTLS, 'net.ipv4.ping_group_range': range });
+    sysctlsByGroups.set(gids, sysctls);
+  }
+  return sysctls;
+}
 export const NO_SYSCTLS: Readonly<Record<string, string>> = Object.freeze({});
 
 const NAMESPACE_TYPES = ['mount', 'pid', 'ipc', 'uts', 'cgroup', 'network'] as const;

@@ -16,6 +16,8 @@ export function planHost(parts: RuntimeParts): PlanHost {
     const rootless = parts.mode === 'rootless';
     return {
       rootless,
+      uids: parts.supervisor.facts.mappedUids,
+      gids: parts.supervisor.facts.mappedGids,
       capabilities: capabilitiesOf(rootless ? ALL : boundingSet()),
       cgroups: parts.cgroupMode !== CgroupMode.none,
       controls: parts.controls,

@@ -99,7 +99,8 @@ export interface ContainerOptions extends Call {
   /** Absolute; made if it is missing. @defaultValue the image's, else `'/'` */
   cwd?: string;
   /**
-   * `name`, `uid`, `name:group` or `uid:gid`, names from the image's own files. As an ordinary user only `0`.
+   * `name`, `uid`, `name:group` or `uid:gid`, names from the image's own files. As an ordinary user without
+   * subordinate ids only `0`.
    * @defaultValue the image's, else `'0'`
    */
   user?: string;

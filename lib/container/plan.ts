@@ -8,11 +8,10 @@ import {
   DEFAULT_PATH,
   defaultRlimits,
   MASKED_PATHS,
-  NETWORK_SYSCTLS,
+  networkSysctls,
   NO_SYSCTLS,
   OCI_VERSION,
   READ_ONLY_PATHS,
-  ROOTLESS_SYSCTLS,
   UMASK,
 } from './defaults.js';
 import { deviceRules } from './device-rules.js';
@@ -24,7 +23,7 @@ import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
 import { checkSharings, isHosts, planHostname, planNamespaces } from './plan-namespaces.js';
 import { planOomScore, planResources, type ResourcesHost } from './plan-resources.js';
-import { checkArgumentSize, parseUser } from './process-request.js';
+import { checkArgumentSize, checkMapped, parseUser } from './process-request.js';
 import type { ContainerRequest } from './request.js';
 import { planSeccomp, type SeccompHost, type SeccompPlan } from './seccomp-plan.js';
 import type { SecurityRequest } from './security-request.js';
@@ -35,6 +34,9 @@ import { scopeOf } from './sysctl-request.js';
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
 export interface PlanHost
   extends SeccompHost, CapabilityHost, DeviceHost, ResourcesHost, LabelHost {
+  /** How many ids of users and of groups containers have, from 0 on. */
+  readonly uids: number;
+  readonly gids: number;
   /** Whether containers get a cgroup of their own. */
   readonly cgroups: boolean;
   readonly hostname: string;
@@ -77,6 +79,9 @@ export interface Plan {
   readonly stopSignal: string;
 }
 
+/** devpts gives terminals to it: `tty`, everywhere. */
+const TERMINAL_GROUP = 5;
+
 /** Pure: the same request, image and machine give the same plan. */
 export function planContainer(
   request: ContainerRequest,
@@ -100,6 +105,7 @@ export function planContainer(
   const devices = planDevices(security.devices, privileged, host);
   const hostIpc = isHosts('ipc', sharings, peers);
   const user = process.user ?? imageUser(image);
+  checkMapped(user, security.groupAdd, host);
   const oomScoreAdj = planOomScore(request.limits, host);
   const apparmorProfile = planAppArmor(security.apparmor, privileged, host);
   const resources = planResources(request.limits, deviceRules(devices.rules, privileged), host);
@@ -125,6 +131,7 @@ export function planContainer(
           rootless,
           cgroups,
           privileged,
+          terminalGroup: host.gids > TERMINAL_GROUP,
           hostNetwork: isHosts('network', sharings, peers),
           hostIpc,
           hostMqueue: hostIpc && host.mqueue,
@@ -137,7 +144,7 @@ export function planContainer(
         ...planClocks(security, planNamespaces(sharings, peers), host),
         maskedPaths: security.maskedPaths ?? MASKED_PATHS,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
-        sysctl: planSysctls(security, sharings, rootless),
+        sysctl: planSysctls(security, sharings, host.gids),
         devices: devices.nodes,
         ...(resources === undefined ? {} : { resources }),
       },
@@ -258,10 +265,9 @@ function planClocks(
 function planSysctls(
   { sysctls }: SecurityRequest,
   sharings: Sharings,
-  rootless: boolean,
+  gids: number,
 ): OciSpec['linux']['sysctl'] {
-  const ownNetwork = sharings.network === 'private';
-  const ours = ownNetwork ? (rootless ? ROOTLESS_SYSCTLS : NETWORK_SYSCTLS) : NO_SYSCTLS;
+  const ours = sharings.network === 'private' ? networkSysctls(gids) : NO_SYSCTLS;
   const names = Object.keys(sysctls);
   if (names.length === 0) return ours;
   for (const name of names) {

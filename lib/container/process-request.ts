@@ -9,6 +9,7 @@ import {
   kindOf,
   type Bag,
 } from '../errors/arguments.js';
+import { unmapped } from '../errors/unmapped.js';
 
 /** execve(2): MAX_ARG_STRLEN, the NUL included. */
 export const MAX_STRING_BYTES = 128 * 1024;
@@ -34,6 +35,19 @@ export function parseProcess(options: Bag): ProcessRequest {
     user: options['user'] === undefined ? undefined : parseUser(options['user'], 'user'),
     timeoutMs: parseMilliseconds(options['timeoutMs'], 'timeoutMs'),
   };
+}
+
+/** What is a number is known to be mapped or not before anything is done; a name is looked up inside. */
+export function checkMapped(
+  user: string,
+  groups: readonly string[],
+  { uids, gids }: { readonly uids: number; readonly gids: number },
+): void {
+  const [uid = '', gid = ''] = user.split(':');
+  const isMapped = (id: string, count: number): boolean => !/^\d+$/.test(id) || Number(id) < count;
+  if (!isMapped(uid, uids) || !isMapped(gid, gids)) throw unmapped(`user ${JSON.stringify(user)}`);
+  const group = groups.find((one) => !isMapped(one, gids));
+  if (group !== undefined) throw unmapped(`groupAdd ${JSON.stringify(group)}`);
 }
 
 /** A list of arguments: the first is the command and may not be empty. */

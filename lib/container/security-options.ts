@@ -82,7 +82,7 @@ export interface SecurityOptions {
   apparmor?: string;
   /** Other than `'unconfined'`: not in this version. */
   selinux?: string;
-  /** Further groups, by name or number. An ordinary user's containers can have none. */
+  /** Further groups, by name or number. An ordinary user without subordinate ids can have none. */
   groupAdd?: string[];
 }
 

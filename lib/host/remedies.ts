@@ -138,10 +138,9 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
     'Remove old groups, or raise cgroup.max.descendants and cgroup.max.depth of the groups above.',
 
   // Programs.
-  'no-newuidmap':
-    'For more than one id in containers, with a later version: sudo apt-get install uidmap.',
+  'no-newuidmap': 'For more than one id in containers: sudo apt-get install uidmap.',
   'no-sub-ids':
-    'For more than one id in containers, with a later version: ' +
+    'For more than one id in containers: ' +
     'sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"',
   'no-pasta': 'For networks, with a later version: sudo apt-get install passt (or slirp4netns).',
   'no-tun':

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { CaissonError, type KernelFailure } from '../errors/index.js';
+import { unmapped } from '../errors/unmapped.js';
 import { Tag } from './protocol.js';
 import { STEPS, type StepName } from './steps.js';
 import type { FieldReader } from './wire.js';
@@ -127,10 +128,8 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
     const details = { limit: LIMITS.get(failed.index) ?? 'limits', errno: name };
     return new CaissonError('ERR_LIMIT_REFUSED', details, { cause, ...hintOfLimit(failed, name) });
   }
-  const unmapped = unmappedId(failed, name, context);
-  if (unmapped !== undefined) {
-    return new CaissonError('ERR_UNSUPPORTED', unmapped, { cause });
-  }
+  const refusal = unmappedOf(failed, name, context, cause);
+  if (refusal !== undefined) return refusal;
   if (failed.step === 'label') {
     const reason =
       'AppArmor does not take it: it is not loaded, or this program may not change to it';
@@ -179,19 +178,19 @@ export function kernelFailure(failed: Failed, path: string | undefined): KernelF
   };
 }
 
-/** In a user namespace with one id, nobody but root can be, and setgroups(2) is shut. */
-function unmappedId(
+/** What the kernel says of an id that the user namespace does not have; with one group, setgroups(2) is shut. */
+function unmappedOf(
   failed: Failed,
   errno: string,
   context: FailureContext,
-): { what: string; since: string; reason: string } | undefined {
-  const since = 'version 0.2';
-  const reason = 'an ordinary user without subordinate ids has root (0) and nobody else inside';
+  cause: Error,
+): CaissonError | undefined {
   if (failed.step === 'credentials' && errno === 'EINVAL') {
-    return { what: `user ${JSON.stringify(context.user ?? '')}`, since, reason };
+    return unmapped(`user ${JSON.stringify(context.user ?? '')}`, cause);
   }
   if (failed.step === 'groups' && (errno === 'EPERM' || errno === 'EINVAL')) {
-    return { what: `groupAdd ${JSON.stringify(failed.detail ?? '')}`, since, reason };
+    const asked = failed.detail === undefined ? 'the groups of' : 'groupAdd';
+    return unmapped(`${asked} ${JSON.stringify(failed.detail ?? context.user ?? '')}`, cause);
   }
   return undefined;
 }

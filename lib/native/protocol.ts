@@ -48,6 +48,8 @@ export const Tag = {
   supervisorPid: 21,
   bootstrapPid: 22,
   handPid: 23,
+  mappedUids: 204,
+  mappedGids: 205,
   folderContainer: 30,
   layer: 31,
   cgroupName: 32,

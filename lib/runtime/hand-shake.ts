@@ -15,6 +15,9 @@ export function checkVersion(found: number): void {
   throw new CaissonError('ERR_PROTOCOL_MISMATCH', { expected: PROTOCOL_VERSION, found });
 }
 
+/** What a namespace has that maps all: the last number means none to the kernel. */
+const ALL_IDS = 2 ** 32 - 1;
+
 /** What the supervisor answers to Hello: what it is, or why there is none. */
 export function readWelcome(
   { type, fields }: { readonly type: number; readonly fields: FieldReader },
@@ -28,6 +31,8 @@ export function readWelcome(
     supervisorPid: fields.number(Tag.supervisorPid) ?? -1,
     bootstrapPid: fields.number(Tag.bootstrapPid) ?? bootstrapPid,
     handPids: fields.numbers(Tag.handPid),
+    mappedUids: fields.number(Tag.mappedUids) || ALL_IDS,
+    mappedGids: fields.number(Tag.mappedGids) || ALL_IDS,
   };
 }
 

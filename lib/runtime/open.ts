@@ -1,13 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
+import { findIdHelpers, type IdHelpers } from '../host/subordinate-ids.js';
 import { makePrivateFolder, resolveFolders } from './folders.js';
 import { Tag, Type, type CgroupMode } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import type { Binding } from '../native/types.js';
 import { loadNative } from '../native/load.js';
-import { openStore, storeOf, sweep, together, type Store } from '../store/index.js';
+import {
+  bindIdMap,
+  openStore,
+  storeOf,
+  sweep,
+  together,
+  type IdMap,
+  type Store,
+} from '../store/index.js';
 import type { Mode, RuntimeEvent, RuntimeParts } from './parts.js';
 import type { OpenRequest } from './request.js';
+import type { SupervisorFacts } from './supervisor-types.js';
 import { Supervisor } from './supervisor.js';
 
 /** Folders, store, native part, supervisor: in this order, and back when one of them fails. */
@@ -15,9 +25,12 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   throwIfAborted(request.signal);
   const { mode, root, runDir } = resolveFolders(request);
   const native = loadNative();
-  await together([openStore(root, mode), makePrivateFolder(runDir)]);
+  let recorded: IdMap | undefined;
+  const store = openStore(root, mode).then((found) => (recorded = found));
+  await together([store, makePrivateFolder(runDir)]);
   throwIfAborted(request.signal);
   const id = randomBytes(8).toString('hex');
+  const helpers = mode === 'rootless' ? findIdHelpers() : {};
   const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': id };
   const supervisor = await Supervisor.start({
     binding: native.binding,
@@ -27,13 +40,35 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
       ...Object.entries(options).flat(),
       '--cgroup-parent',
       request.cgroupParent,
+      ...idArguments(helpers),
       ...(process.env['CAISSON_DEBUG'] === undefined ? [] : ['--debug']),
     ],
     signal: request.signal,
   });
+  try {
+    if (mode === 'rootless') await bindIdMap(root, recorded, mapInForce(helpers, supervisor.facts));
+  } catch (error) {
+    await supervisor.close();
+    throw error;
+  }
   const parts = new OpenedParts(id, runDir, mode, request.labels, native.binding, root, supervisor);
   parts.background(sweepStore(parts));
   return parts;
+}
+
+function idArguments({ uids, gids }: IdHelpers): string[] {
+  return [
+    ...(uids === undefined ? [] : ['--newuidmap', uids.program, '--uid-map', uids.map]),
+    ...(gids === undefined ? [] : ['--newgidmap', gids.program, '--gid-map', gids.map]),
+  ];
+}
+
+/** A helper that fails leaves its side at one id. */
+function mapInForce({ uids, gids }: IdHelpers, facts: SupervisorFacts): IdMap {
+  return {
+    uids: facts.mappedUids > 1 ? (uids?.map ?? '') : '',
+    gids: facts.mappedGids > 1 ? (gids?.map ?? '') : '',
+  };
 }
 
 /** What the dead left behind goes while the program works; failing at it is the next opener's affair. */

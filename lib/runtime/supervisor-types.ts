@@ -19,6 +19,9 @@ export interface SupervisorFacts {
   readonly supervisorPid: number;
   readonly bootstrapPid: number;
   readonly handPids: readonly number[];
+  /** How many ids its user namespace has, from 0 on: 2^32 - 1 for root, 1 for an ordinary user without more. */
+  readonly mappedUids: number;
+  readonly mappedGids: number;
 }
 
 /** What a `launch` is told, in this order; `failed` comes instead of the other two. */

@@ -2,21 +2,25 @@ import { stat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { createAtomically, errnoOf, readJson, writeJson } from './files.js';
+import type { IdMap } from './id-map.js';
 import { probeSuitability, type StoreTrial, type Suitability } from './suitability.js';
 
 export type StoreMode = 'root' | 'rootless';
 
 /** `store.json`: whose store this is, and what its file system was found to be. */
-interface Identity {
+export interface Identity {
   readonly version: 1;
   readonly mode: StoreMode;
   readonly uid: number;
   /** Device number of the file system that was probed: a store that moved is probed again. */
   readonly device: number;
   readonly suitability: Suitability;
+  /** Of an ordinary user with subordinate ids: whose files may be in it. */
+  readonly idMap?: IdMap;
 }
 
-const FILE = 'store.json';
+export const IDENTITY_FILE = 'store.json';
+const FILE = IDENTITY_FILE;
 /**
  * What may lie in a folder that is to become a store: what a first try that was cut short left, and the record of
  * somebody who was faster, which is looked at when ours cannot be written.
@@ -45,7 +49,7 @@ export interface IdentityRequest {
  * xattrs and owners of a store made as root mean something else to an ordinary user, and the
  * other way round: they are not interchangeable.
  */
-export async function readIdentity(request: IdentityRequest): Promise<'ours' | 'new'> {
+export async function readIdentity(request: IdentityRequest): Promise<Identity | 'new'> {
   const { root, mode } = request;
   let device: number;
   let found: unknown;
@@ -67,10 +71,11 @@ export async function readIdentity(request: IdentityRequest): Promise<'ours' | '
   if (identity.mode !== mode || identity.uid !== ownUid()) {
     throw otherMode(root, made(identity.mode, identity.uid), mode);
   }
-  if (identity.device === device) return refuseUnsuitable(root, identity.suitability);
+  if (identity.device === device) return refuseUnsuitable(root, identity);
   const suitability = await probeSuitability(root, request.trial);
-  await writeJson(join(root, FILE), { ...identity, device, suitability });
-  return refuseUnsuitable(root, suitability);
+  const moved = { ...identity, device, suitability };
+  await writeJson(join(root, FILE), moved);
+  return refuseUnsuitable(root, moved);
 }
 
 /** Refuses a folder that holds other things than a store. */
@@ -84,7 +89,7 @@ export async function refuseForeign(root: string): Promise<void> {
 /** What the file system of a new store is; throws when it does not do. */
 export async function probeStore({ root, trial }: IdentityRequest): Promise<Suitability> {
   const suitability = await probeSuitability(root, trial);
-  refuseUnsuitable(root, suitability);
+  refuseUnsuitable(root, { suitability });
   return suitability;
 }
 
@@ -106,9 +111,13 @@ function checkIdentity(found: unknown, root: string): Identity {
   return identity as Identity;
 }
 
-function refuseUnsuitable(root: string, suitability: Suitability): 'ours' {
-  if (suitability.reason !== undefined) throw unusable(root, suitability.reason, suitability.hint);
-  return 'ours';
+function refuseUnsuitable<T extends { readonly suitability: Suitability }>(
+  root: string,
+  found: T,
+): T {
+  const { reason, hint } = found.suitability;
+  if (reason !== undefined) throw unusable(root, reason, hint);
+  return found;
 }
 
 const unusable = (root: string, reason: string, hint?: string): CaissonError =>

@@ -1,5 +1,6 @@
 export { ContainerRecords, type ContainerConfig, type StoredContainer } from './containers.js';
 export { errnoOf, isAbsent, storeError, together } from './files.js';
+export { bindIdMap, type IdMap } from './id-map.js';
 export type { StoreMode } from './identity.js';
 export {
   BLOB_ABSENT,

@@ -11,6 +11,7 @@ import {
   type IdentityRequest,
   type StoreMode,
 } from './identity.js';
+import type { IdMap } from './id-map.js';
 import { ImageLayout } from './images.js';
 import { Leases } from './leases.js';
 import { Locks, type Locker } from './locks.js';
@@ -65,7 +66,8 @@ export class Store {
 
 /**
  * Makes sure that `root` is a store for this mode and user, making one where there is none. `trial` is
- * done once per file system and its answer kept.
+ * done once per file system and its answer kept. Resolves with the ids that its files may belong to, beside the user's
+ * own: see bindIdMap.
  *
  * @throws {@link CaissonError} `ERR_STORE_MODE` when it was made by another user or mode,
  * `ERR_STORE_UNUSABLE` when its file system (or what lies there) does not do, `ERR_STORE_FULL`.
@@ -74,12 +76,17 @@ export async function openStore(
   root: string,
   mode: StoreMode,
   trial: StoreTrial = nativeTrial(mode),
-): Promise<void> {
+): Promise<IdMap | undefined> {
   const request = { root, mode, trial };
   try {
-    if ((await readIdentity(request)) === 'new') await makeStore(request);
+    const identity = await readIdentity(request);
+    if (identity === 'new') {
+      await makeStore(request);
+      return undefined;
+    }
     // It may have become read-only since it was made.
-    else await access(root, constants.W_OK);
+    await access(root, constants.W_OK);
+    return identity.idMap;
   } catch (error) {
     throw openError(error, root);
   }

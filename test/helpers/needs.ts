@@ -25,6 +25,7 @@ export type Need =
   | 'busybox'
   | 'memfdNoexec'
   | 'usernsClone'
+  | 'newuidmap'
   | 'crun'
   | 'runc'
   | 'bwrap'
@@ -75,6 +76,10 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
     existsSync('/proc/sys/kernel/unprivileged_userns_clone')
       ? null
       : "Debian's kernel.unprivileged_userns_clone",
+  newuidmap: () =>
+    existsSync('/usr/bin/newuidmap') && existsSync('/usr/bin/newgidmap')
+      ? null
+      : 'apt-get install uidmap',
   crun: () => runs('crun', '--version'),
   runc: () => runs('runc', '--version'),
   bwrap: () => runs('bwrap', '--version'),

@@ -1,11 +1,14 @@
 import { afterEach, beforeEach } from 'vitest';
 
+import { findIdHelpers } from '../../lib/host/subordinate-ids.js';
 import { Container, Image, Runtime } from '../../lib/index.js';
 import type { ContainerOptions, RuntimeOptions } from '../../lib/index.js';
 import { checkLeaks } from './leak.js';
 import { tempStore, type TempStore } from './temp.js';
 
 export const rootless = process.getuid?.() !== 0;
+/** An ordinary user whose containers have root and nobody else. */
+export const oneId = rootless && Object.keys(findIdHelpers()).length < 2;
 
 /** What each test of a file finds: a Runtime on a store of its own. */
 export interface TestRuntime {

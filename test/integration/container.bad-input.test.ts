@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { Container, Image } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
 import { busyboxRootfs } from '../helpers/rootfs.js';
-import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
+import { oneId, rejection, testRuntime } from '../helpers/runtime.js';
 import { tempFolder } from '../helpers/temp.js';
 
 // What a new user gets wrong: each is a clear error, nothing is left, nothing hangs.
@@ -144,14 +144,14 @@ describe('users', () => {
     });
   });
 
-  test.runIf(rootless)('others than root have no id of ours', async () => {
+  test.runIf(oneId)('others than root have no id of ours', async () => {
     expect(await rejection(run(['id'], { user: 'nobody' }))).toMatchObject({
       code: 'ERR_UNSUPPORTED',
       details: { reason: expect.stringContaining('subordinate') as string },
     });
   });
 
-  test.skipIf(rootless)('names and numbers of the image', async () => {
+  test.skipIf(oneId)('names and numbers of the image', async () => {
     const image = await imageOf(() => Promise.resolve());
     const id = async (user: string): Promise<string> => {
       const { stdout } = await Container.run(image, ['id'], { runtime: t.runtime, user });

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 
 import { Runtime, type Container, type ContainerOptions } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
-import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
+import { oneId, rejection, testRuntime } from '../helpers/runtime.js';
 
 const { describe, test } = needs('native', 'userns');
 const t = testRuntime();
@@ -42,7 +42,7 @@ describe('exec', () => {
     expect([...bytes.stdout]).toEqual([255, 0]);
   });
 
-  test.skipIf(rootless)('as another user', async () => {
+  test.skipIf(oneId)('as another user', async () => {
     await using box = await t.sleeper();
     const { stdout } = await box.exec(['sh', '-c', 'id -u; id -g; echo $HOME'], {
       user: 'nobody',

@@ -158,6 +158,7 @@ inline Sandbox::Sandbox(bool rootless) {
   host.store.reset(open((place + "/store").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   host.proc.reset(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
   host.rootless = rootless;
+  host.one_group = rootless;
   host.staging = place + "/staging";
   CHECK(host.store.valid() && host.proc.valid());
 }

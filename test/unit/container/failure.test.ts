@@ -17,6 +17,8 @@ const plan = planContainer(
   }),
   { id: 'sha256:0', layers: ['layers/skeleton'], config: {}, mounts: [] },
   {
+    uids: 2 ** 32 - 1,
+    gids: 2 ** 32 - 1,
     rootless: false,
     capabilities: capabilitiesOf(2n ** 64n - 1n),
     devicesAt: () => [],

@@ -7,6 +7,8 @@ import type { ImageConfig } from '../../../lib/image/config.js';
 import type { ImageMount } from '../../../lib/image/resolved-image.js';
 
 const HOST: PlanHost = {
+  uids: 2 ** 32 - 1,
+  gids: 2 ** 32 - 1,
   rootless: false,
   capabilities: capabilitiesOf(2n ** 64n - 1n),
   devicesAt: () => [],
@@ -234,12 +236,33 @@ describe('mounts', () => {
 });
 
 describe('rootless', () => {
-  const host = { rootless: true };
+  const host = { rootless: true, uids: 1, gids: 1 };
 
   test('devpts names no group, and ping_group_range is not set', () => {
     const { oci } = plan({ host });
     expect(oci.mounts.find((m) => m.type === 'devpts')?.options).not.toContain('gid=5');
     expect(oci.linux.sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
+  });
+
+  test('with subordinate ids they are as many as are mapped', () => {
+    const { oci } = plan({ host: { ...host, uids: 65537, gids: 65537 } });
+    expect(oci.mounts.find((m) => m.type === 'devpts')?.options).toContain('gid=5');
+    expect(oci.linux.sysctl).toMatchObject({ 'net.ipv4.ping_group_range': '0 65536' });
+  });
+
+  test.each<[object, string]>([
+    [{ user: '1' }, 'user "1"'],
+    [{ user: '0:1' }, 'user "0:1"'],
+    [{ security: { groupAdd: ['5'] } }, 'groupAdd "5"'],
+  ])('%j is refused where it is not mapped', (options, what) => {
+    expect(() => plan({ host, options })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        details: expect.objectContaining({ what }),
+        hint: expect.stringContaining('uidmap'),
+      }),
+    );
+    expect(() => plan({ host: { ...host, uids: 6, gids: 6 }, options })).not.toThrow();
   });
 
   test("what cannot be mounted anew in the machine's namespaces is bound", () => {

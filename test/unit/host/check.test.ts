@@ -62,8 +62,6 @@ test.each([
   ['cgroups', 'not-delegated'],
   ['cgroup-controllers', 'not-delegated'],
   ['cgroup-controllers', 'kernel-command-line'],
-  ['subordinate-ids', 'no-newuidmap'],
-  ['subordinate-ids', 'no-sub-ids'],
   ['pasta', 'no-pasta'],
   ['pasta', 'no-tun'],
   ['nft', 'kernel-config'],

@@ -123,6 +123,8 @@ describe('hand-shake', () => {
     expect(supervisor.facts).toEqual({
       cgroupMode: 2,
       controls: 5,
+      mappedGids: 2 ** 32 - 1,
+      mappedUids: 2 ** 32 - 1,
       supervisorPid: -1,
       bootstrapPid: 4711,
       handPids: [7, 8],
