@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -45,6 +46,9 @@ const EXPECTED: Record<string, (stdout: string) => void> = {
       ].join('\n'),
     );
   },
+  'shell.mjs': (stdout) => {
+    expect(stdout).toBe('shell.mjs is for a terminal\n');
+  },
   'test-fixture.mjs': (stdout) => {
     expect(stdout).toMatch(/^(# |ℹ )pass 2$/m);
     expect(stdout).toMatch(/^(# |ℹ )fail 0$/m);
@@ -61,6 +65,52 @@ describe('examples', () => {
       check(await run(join(repository, 'examples', name)));
     });
   }
+
+  /** What a shell on a terminal shows that runs `line` there, when this is typed as soon as that is seen. */
+  async function onTerminal(
+    line: string,
+    typed: [seen: string | RegExp, keys: string][],
+  ): Promise<string> {
+    const pty = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)';
+    const child = spawn('/usr/bin/python3', ['-c', pty, 'sh', '-c', line], { timeout: 50_000 });
+    let [all, shown] = ['', ''];
+    child.stdout.on('data', (bytes: Buffer) => {
+      all += bytes.toString();
+      shown += bytes.toString();
+      const next = typed[0];
+      const at = next === undefined ? -1 : shown.search(next[0]);
+      if (next === undefined || at < 0) return;
+      typed.shift();
+      shown = '';
+      setTimeout(() => child.stdin.write(next[1]), 500); // what is to hear it has begun by then
+    });
+    await once(child, 'close');
+    expect(typed, all).toEqual([]);
+    return all;
+  }
+
+  test(
+    'shell.mjs feels like a shell, and leaves the terminal as it was',
+    { timeout: 60_000 },
+    async () => {
+      const shell = `${process.execPath} ${join(repository, 'examples', 'shell.mjs')} bash --norc`;
+      const line = `stty rows 33 cols 99; ${shell}; echo "code=$?"; stty -a`;
+      const all = await onTerminal(line, [
+        [/[$#] /, 'stty size; tty; sleep 1001\r'],
+        [/33 99\s+\/dev\/pts\/\d+/, '\x1a'],
+        [/Stopped/, '\x10\x11'],
+        [/Enter comes back/, '\rkill -9 %1; echo back\r'],
+        [/^back/m, '\x10x\x15exit 5\r'], // a Ctrl-P alone is the shell's
+      ]);
+      expect(all).toContain('code=5');
+      expect(all).toMatch(/ icanon.* echo /s);
+
+      const killed = await onTerminal(`timeout --foreground -s TERM 2 ${shell}; stty -a`, [
+        [/[$#] /, ''],
+      ]);
+      expect(killed).toMatch(/ icanon.* echo /s);
+    },
+  );
 
   test('the example of the README runs as it stands there', { timeout: 60_000 }, async () => {
     const readme = readFileSync(join(repository, 'README.md'), 'utf8');

@@ -162,7 +162,11 @@ describe('a profile in Docker’s JSON form', () => {
 });
 
 /** The rules of the native part, as its source has them. */
-function nativeRules(): { names: string; caps: string | undefined; excludes: string | undefined }[] {
+function nativeRules(): {
+  names: string;
+  caps: string | undefined;
+  excludes: string | undefined;
+}[] {
   const text = readFileSync(join(repository, 'addon/plan/seccomp/default_profile.cc'), 'utf8');
   const lists = new Map(
     Array.from(
