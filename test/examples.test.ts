@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 
 import { checkLeaks } from './helpers/leak.js';
+import { limitable } from './helpers/limitable.js';
 import { needs } from './helpers/needs.js';
 import { repository } from './helpers/native.js';
 import { tempFolder } from './helpers/temp.js';
@@ -30,6 +31,16 @@ const EXPECTED: Record<string, (stdout: string) => void> = {
     expect(lines.slice(0, -1).every((line) => line.endsWith(': refused'))).toBe(true);
     expect(lines).toHaveLength(7);
     expect(lines.at(-1)).toBe('do its work: done, 42');
+  },
+  'limits.mjs': (stdout) => {
+    if (!limitable('memory')) {
+      expect(stdout).toMatch(/^limits\.memoryBytes is not supported: .*\n.*Delegate=yes/);
+      return;
+    }
+    expect(stdout).toMatch(/^hog: oom, \d+ MiB at most$/m);
+    expect(stdout).toContain('its neighbour: still here\n');
+    expect(stdout).toContain('fork bomb: no more than five\n');
+    expect(stdout).toContain('busy loop: timeout, a quarter of a processor\n');
   },
   'streaming.mjs': (stdout) => {
     expect(stdout).toBe('stdout: 99997, 99998, 99999\nstderr: sorted\nexited with code 0\n');

@@ -12,7 +12,8 @@ namespace {
 constexpr size_t kLeast = 2;
 constexpr size_t kMost = 16;
 constexpr uint64_t kPeakLastsNs = 2'000'000'000;
-constexpr uint64_t kPauseNs = 1'000'000'000;  // after something could not be made
+constexpr uint64_t kLimitsLastNs = 10'000'000'000;  // after the last container that had some
+constexpr uint64_t kPauseNs = 1'000'000'000;        // after something could not be made
 
 }  // namespace
 
@@ -50,6 +51,15 @@ std::string Pools::TakeGroup(bool* ready) {
   *ready = true;
   std::string group = std::move(groups_.back());
   groups_.pop_back();
+  return group;
+}
+
+std::string Pools::TakeLimitedGroup(bool* ready) {
+  limits_used_ns_ = MonotonicNs();
+  *ready = !limited_groups_.empty();
+  if (!*ready) return FreshGroup();
+  std::string group = std::move(limited_groups_.front());
+  limited_groups_.pop_front();
   return group;
 }
 
@@ -174,6 +184,36 @@ void Pools::FillKits(size_t target) {
   }
 }
 
+void Pools::FillLimitedGroups(size_t target) {
+  const uint64_t now = MonotonicNs();
+  if (limits_used_ns_ == 0 || now - limits_used_ns_ > kLimitsLastNs) return;
+  if (now < limited_groups_paused_until_ns_) return;
+  while (limited_groups_.size() + limited_groups_coming_ < target) {
+    ++limited_groups_coming_;
+    const std::string group = FreshGroup();
+    Job job;
+    job.urgency = Urgency::kPrepare;
+    job.prepare = [this, group](Message& message) {
+      message.kind = JobKind::kGroup;
+      message.fields.String(JobTag::kGroup, group).U64(JobTag::kControls, controls_);
+      if (!closed_) return true;
+      --limited_groups_coming_;
+      return false;
+    };
+    job.done = [this, group](Message reply) {
+      --limited_groups_coming_;
+      if (!reply.ok()) {
+        Debug("no group: step %d errno %d", static_cast<int>(reply.failure.step),
+              reply.failure.error);
+        limited_groups_paused_until_ns_ = MonotonicNs() + kPauseNs;
+      } else if (!closed_) {
+        limited_groups_.push_back(group);
+      }
+    };
+    jobs_.Submit(std::move(job));
+  }
+}
+
 void Pools::FillList(List* list, size_t target) {
   if (MonotonicNs() < list->paused_until_ns) return;
   while (list->ready.size() + list->coming + list->returning < target) {
@@ -216,6 +256,7 @@ void Pools::Refill() {
   if (closed_) return;
   const size_t target = Target();
   FillKits(target);
+  if (with_groups_) FillLimitedGroups(target);
   for (List& list : lists_) {
     // Only what is in use now is kept at the full number.
     FillList(&list, &list == &lists_.front() ? target : kLeast);
@@ -227,6 +268,7 @@ void Pools::Close() {
   kits_.clear();
   lists_.clear();
   groups_.clear();
+  limited_groups_.clear();
   folders_.clear();
 }
 

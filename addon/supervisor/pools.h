@@ -15,9 +15,14 @@ namespace caisson {
 // start what it would have cost without.
 class Pools {
  public:
-  // `with_groups`: cgroups can be made. `scratch`: store folder of the slots.
-  Pools(Loop& loop, Jobs& jobs, std::string scratch, bool with_groups)
-      : loop_(loop), jobs_(jobs), scratch_(std::move(scratch)), with_groups_(with_groups) {}
+  // `with_groups`: cgroups can be made, with limits of all `controls`. `scratch`: store folder of
+  // the slots.
+  Pools(Loop& loop, Jobs& jobs, std::string scratch, bool with_groups, uint64_t controls)
+      : loop_(loop),
+        jobs_(jobs),
+        scratch_(std::move(scratch)),
+        with_groups_(with_groups),
+        controls_(controls) {}
 
   struct Slot {
     std::string folder;
@@ -31,6 +36,9 @@ class Pools {
   [[nodiscard]] Slot TakeSlot(const std::vector<std::string>& layers);
   // `ready`: the group exists.
   [[nodiscard]] std::string TakeGroup(bool* ready);
+  // One that nobody has had, in every hierarchy that limits: charges stay with a group for a while,
+  // so those with limits are not used twice.
+  [[nodiscard]] std::string TakeLimitedGroup(bool* ready);
   // The name of one that nobody has had.
   [[nodiscard]] std::string FreshGroup();
   // A container on a slot has ended: it is likely to come back in a moment.
@@ -69,6 +77,7 @@ class Pools {
   [[nodiscard]] size_t Target();
   [[nodiscard]] List* FindList(uint32_t id);
   void FillKits(size_t target);
+  void FillLimitedGroups(size_t target);
   void FillList(List* list, size_t target);
   void DropSlot(Slot slot);
   [[nodiscard]] std::string FreshFolder();
@@ -77,12 +86,17 @@ class Pools {
   Jobs& jobs_;
   std::string scratch_;
   bool with_groups_;
+  uint64_t controls_;
   bool closed_ = false;
   std::deque<launch::Kit> kits_;
   size_t kits_coming_ = 0;
   uint64_t kits_paused_until_ns_ = 0;
   std::list<List> lists_;  // most recently used first
   std::vector<std::string> groups_;
+  std::deque<std::string> limited_groups_;
+  size_t limited_groups_coming_ = 0;
+  uint64_t limited_groups_paused_until_ns_ = 0;
+  uint64_t limits_used_ns_ = 0;  // 0: never
   std::vector<std::string> folders_;
   uint32_t next_folder_ = 0;
   uint32_t next_group_ = 0;

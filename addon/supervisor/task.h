@@ -87,6 +87,7 @@ struct Task {
     std::vector<UniqueFd> sources;
     UniqueFd stdio[3];
     std::string group_parent;
+    bool limited_group = false;  // one prepared for limits will do
     std::string log_path;
     uint64_t log_max_bytes = 0;
     uint32_t log_files = 1;

@@ -51,6 +51,8 @@ void Tasks::Launch(Request request) {
   start.layers = std::move(read->layers);
   start.namespaces = read->namespaces;
   start.bounding = read->bounding;
+  start.limited_group =
+      read->controls != 0 && !read->own_device_rules && read->group_parent.empty();
   start.group_parent = std::move(read->group_parent);
   start.log_path = std::move(read->log_path);
   start.log_max_bytes = read->log_max_bytes;
@@ -258,7 +260,11 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
     message.fd(Role::kRootfs) = std::move(slot.rootfs);
   }
   if (task->own_group) {
-    task->group = task->fresh_group ? pools_.FreshGroup() : pools_.TakeGroup(&task->group_ready);
+    if (start.limited_group) {
+      task->group = pools_.TakeLimitedGroup(&task->group_ready);
+    } else {
+      task->group = task->fresh_group ? pools_.FreshGroup() : pools_.TakeGroup(&task->group_ready);
+    }
     if (!start.group_parent.empty() && !task->group.empty()) {
       task->group.insert(0, parents_.PrefixOf(start.group_parent));
     }

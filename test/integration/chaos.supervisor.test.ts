@@ -12,6 +12,7 @@ import {
   type Lane,
 } from '../helpers/chaos.js';
 import { checkLeaks } from '../helpers/leak.js';
+import { limitable } from '../helpers/limitable.js';
 import { needs } from '../helpers/needs.js';
 import { nothingOf, soon } from '../helpers/patience.js';
 
@@ -71,7 +72,19 @@ async function killedOnce(lane: Lane, random: () => number): Promise<void> {
     const networks = `container:${one.id}` as const;
     for (;;) await run(argv, { security, networks, timeoutMs: 5 });
   };
+  // Their groups are in more hierarchies, and some stand still.
+  const limited = async (): Promise<void> => {
+    if (!limitable('memory') || !limitable('pids')) return;
+    const limits = { memoryBytes: '64MiB', pids: 50 };
+    const box = await Container.start({ image, runtime, env, argv: ['sleep', '1000'], limits });
+    for (;;) {
+      await box.pause();
+      await run(['sh', '-c', 'setsid sleep 1000 & exec sleep 1000'], { limits, timeoutMs: 5 });
+      await box.resume();
+    }
+  };
   const calls = [
+    limited(),
     run(['sleep', '1000']),
     run(['sh', '-c', 'setsid sleep 1000 & echo done'], { timeoutMs: 20 }),
     run(['echo', 'done']),
