@@ -152,6 +152,15 @@ void ReadLog(Bytes group, LaunchRequest* request, Walk* outer) {
   if (!walk.End() || request->log_path.find('/') == std::string::npos) outer->Refuse(EINVAL);
 }
 
+bool IsProfile(Bytes filter) {
+  Walk walk(filter);
+  while (walk.Next()) {
+    if (walk.tag() != Tag::kSeccompPolicy) continue;
+    return walk.Number() == static_cast<uint64_t>(protocol::SeccompPolicy::kProfile);
+  }
+  return false;
+}
+
 void ReadShared(Walk* walk, LaunchRequest* request) {
   for (size_t i = 0; i < kSharedKinds; ++i) {
     if (walk->tag() != kSharedNamespaces[i].tag) continue;
@@ -212,6 +221,9 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         break;
       case Tag::kDeviceRule:
         request.own_device_rules = true;
+        break;
+      case Tag::kSeccomp:
+        request.own_filter = IsProfile(walk.payload());
         break;
       case Tag::kWarmPool:
         request.warm = walk.Number(1) != 0;
@@ -278,6 +290,9 @@ Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds) {
         if (*kind == StdioKind::kLog) walk.Refuse(EINVAL);
         break;
       }
+      case Tag::kSeccomp:
+        request.own_filter = IsProfile(walk.payload());
+        break;
       default:
         break;
     }

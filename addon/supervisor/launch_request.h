@@ -27,6 +27,7 @@ struct LaunchRequest {
   uint32_t log_files = 1;
   uint32_t sources = 0;  // host paths to open first
   bool own_device_rules = false;
+  bool own_filter = false;  // of system calls
   bool want_started = false;
   bool terminal = false;
   bool init = false;
@@ -37,6 +38,7 @@ struct LaunchRequest {
 struct ExecRequest {
   uint32_t container = 0;
   uint64_t timeout_ms = 0;
+  bool own_filter = false;
   bool want_started = false;
   bool terminal = false;
   protocol::StdioKind stdio[3] = {};

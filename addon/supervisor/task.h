@@ -33,6 +33,7 @@ struct Task {
   bool want_started = false;
   bool wants_terminal = false;
   bool with_init = false;
+  bool own_filter = false;   // which may kill it before its exec
   bool kill_wanted = false;  // before its pid was known
   bool group_used = false;   // its group may hold groups, or anything: not to be recycled
   bool frozen = false;       // or about to be: nobody may be started in it

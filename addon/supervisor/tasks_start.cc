@@ -32,6 +32,7 @@ void Tasks::Launch(Request request) {
   task->want_started = read->want_started;
   task->wants_terminal = read->terminal;
   task->with_init = read->init;
+  task->own_filter = read->own_filter;
   task->timeout_ms = read->timeout_ms;
   task->group = std::move(read->group);
   task->folder = std::move(read->folder);
@@ -136,6 +137,7 @@ void Tasks::Exec(Request request) {
   task->container = read->container;
   task->want_started = read->want_started;
   task->wants_terminal = read->terminal;
+  task->own_filter = read->own_filter;
   task->timeout_ms = read->timeout_ms;
   if (!container->group.empty()) {
     task->group = container->group + "/e" + std::to_string(container->next_exec++);
@@ -352,8 +354,10 @@ void Tasks::OnReport(Task* task) {
   if (dead) return OnPidfd(task);
   if (ReadReport(task) != Reported::kEnd) return;
   // One that is just being killed closes its files before it is dead to waitid: then the pidfd
-  // comes. Asked only where that is to be expected, for want of memory: it costs a start some.
-  if (LimitsMemory(*task) && HasExecuted(task->pid, host_.proc.get()) == Executed::kNo) return;
+  // comes. Asked only where that is to be expected, for want of memory or by a filter of the
+  // user's: it costs a start some.
+  const bool may_be_killed = LimitsMemory(*task) || (task->own_filter && !task->is_subreaper());
+  if (may_be_killed && HasExecuted(task->pid, host_.proc.get()) == Executed::kNo) return;
   OnExecuted(task);
 }
 

@@ -50,15 +50,44 @@ describe('seccomp', () => {
     expect((await box.exec(['sh', '-c', line])).stdout).toBe('done\n');
   });
 
-  test('a profile that forbids the start says at which step', async () => {
-    const seccomp: SeccompProfile = {
-      defaultAction: 'SCMP_ACT_ALLOW',
-      syscalls: [{ names: ['capset'], action: 'SCMP_ACT_ERRNO', errnoRet: 13 }],
-    };
-    expect(await rejection(t.sleeper({ security: { seccomp } }))).toMatchObject({
+  const forbids = (name: string, action = 'SCMP_ACT_ERRNO'): SeccompProfile => ({
+    defaultAction: 'SCMP_ACT_ALLOW',
+    syscalls: [{ names: [name], action, ...(action === 'SCMP_ACT_ERRNO' ? { errnoRet: 13 } : {}) }],
+  });
+
+  // Without noNewPrivileges a filter must be loaded while there are capabilities: what drops them comes after.
+  const AFTER: [string, string][] = [
+    ['setgroups', 'groups'],
+    ['setresgid', 'credentials'],
+    ['setresuid', 'credentials'],
+    ['capset', 'capabilities'],
+    ['prctl', 'capabilities'],
+    ['getcwd', 'workdir'],
+    ['close_range', 'closeDescriptors'],
+  ];
+
+  test.each(AFTER)('a profile that forbids %s says at which step it failed', async (name, step) => {
+    const call = t.sleeper({ security: { seccomp: forbids(name) } });
+    expect(await rejection(call)).toMatchObject({
       code: 'ERR_LAUNCH_FAILED',
-      details: { step: 'capabilities', errno: 'EACCES' },
+      details: { step, errno: 'EACCES' },
     });
+  });
+
+  test.each(AFTER.filter(([name]) => name !== 'close_range'))(
+    'with noNewPrivileges a profile may forbid %s: nothing of ours comes after it',
+    async (name) => {
+      await using box = await t.sleeper({
+        security: { seccomp: forbids(name), noNewPrivileges: true },
+      });
+      const { stdout } = await box.exec(['echo', 'runs']);
+      expect(stdout).toBe('runs\n');
+    },
+  );
+
+  test('a profile that kills the start', async () => {
+    const security = { seccomp: forbids('capset', 'SCMP_ACT_KILL_PROCESS') };
+    expect(await rejection(t.sleeper({ security }))).toMatchObject({ code: 'ERR_LAUNCH_FAILED' });
   });
 
   test('to forbid a call that nobody knows is refused: it would be allowed', async () => {
