@@ -2,9 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { readAppArmor } from '../host/apparmor.js';
 import { allDevices, devicesAt } from '../host/devices.js';
+import { thermalPaths } from '../host/thermal.js';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { capabilitiesOf } from './capabilities.js';
+import { MASKED_PATHS } from './defaults.js';
 import type { PlanHost } from './plan.js';
 
 const KEY = Symbol('caisson.plan-host');
@@ -32,6 +34,7 @@ export function planHost(parts: RuntimeParts): PlanHost {
         return existsSync('/dev/mqueue');
       },
       appArmor: readAppArmor(),
+      maskedPaths: maskedPaths(),
       get timeNamespaces() {
         return existsSync('/proc/self/ns/time');
       },
@@ -60,6 +63,11 @@ function readLimit(text: string, name: string, which: 'soft' | 'hard'): number {
   const match = new RegExp(`^${name}\\s+(\\S+)\\s+(\\S+)`, 'm').exec(text);
   const value = match?.[which === 'soft' ? 1 : 2];
   return value === undefined || value === 'unlimited' ? Infinity : Number(value);
+}
+
+function maskedPaths(): readonly string[] {
+  const thermal = thermalPaths();
+  return thermal.length === 0 ? MASKED_PATHS : Object.freeze([...MASKED_PATHS, ...thermal]);
 }
 
 /** A user namespace's root has every capability there is in it. */

@@ -7,7 +7,6 @@ import {
   capabilitySet,
   DEFAULT_PATH,
   defaultRlimits,
-  MASKED_PATHS,
   networkSysctls,
   NO_SYSCTLS,
   OCI_VERSION,
@@ -46,6 +45,8 @@ export interface PlanHost
   readonly resolvConf: string;
   /** Soft limit of the stack, which bounds argv and env; Infinity for none. */
   readonly stackBytes: number;
+  /** By default; frozen. */
+  readonly maskedPaths: readonly string[];
   /** The kernel has them. */
   readonly timeNamespaces: boolean;
   /** Hard limit of open files. */
@@ -142,7 +143,7 @@ export function planContainer(
       ),
       linux: {
         ...planClocks(security, planNamespaces(sharings, peers), host),
-        maskedPaths: security.maskedPaths ?? MASKED_PATHS,
+        maskedPaths: security.maskedPaths ?? host.maskedPaths,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, sharings, host.gids),
         devices: devices.nodes,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { pathOfItem } from '../../../lib/container/failure-paths.js';
 import { capabilitiesOf } from '../../../lib/container/capabilities.js';
+import { MASKED_PATHS } from '../../../lib/container/defaults.js';
 import { planContainer } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
 import { failureToError, readFailed, type Failed } from '../../../lib/native/failure.js';
@@ -25,6 +26,7 @@ const plan = planContainer(
     allDevices: () => [],
     timeNamespaces: true,
     appArmor: undefined,
+    maskedPaths: MASKED_PATHS,
     cgroups: true,
     controls: 0,
     oomScoreAdj: 0,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { capabilitiesOf } from '../../../lib/container/capabilities.js';
+import { MASKED_PATHS } from '../../../lib/container/defaults.js';
 import { planContainer, planEnv, type Plan, type PlanHost } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
 import type { Peers } from '../../../lib/container/shared-namespaces.js';
@@ -15,6 +16,7 @@ const HOST: PlanHost = {
   allDevices: () => [],
   timeNamespaces: true,
   appArmor: undefined,
+  maskedPaths: MASKED_PATHS,
   cgroups: true,
   controls: 0x3ff,
   oomScoreAdj: 0,
