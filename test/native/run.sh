@@ -38,7 +38,7 @@ for kind in plain sanitized; do
   mkdir -p "$build/$kind"
   options=-O2
   [ $kind = plain ] || options='-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
-  for source in addon/child/*.cc addon/launch/*.cc addon/plan/*.cc addon/plan/seccomp/*.cc; do
+  for source in addon/child/*.cc addon/init/*.cc addon/launch/*.cc addon/plan/*.cc addon/plan/seccomp/*.cc; do
     object=$build/$kind/$(echo "$source" | tr / _).o
     [ -e "$object" ] && [ -z "$(find "$source" addon/*/*.h -newer "$object")" ] && continue
     echo "${CXX:-c++} $flags $options -c $source -o $object"
