@@ -41,8 +41,15 @@ function expectSuccess(result) {
   );
 }
 
+/** Those of floor.h's kLimits and of the bundles. */
+const LIMITS = { memoryBytes: '256MiB', cpuShares: 512, cpus: 1, cpusetCpus: '0', pids: 100 };
+
 async function runOne() {
   expectSuccess(await Container.run(image, ['/bin/true'], { runtime }));
+}
+
+async function runLimited() {
+  expectSuccess(await Container.run(image, ['/bin/true'], { runtime, limits: LIMITS }));
 }
 
 /** A container that is up, made when it is first wanted. */
@@ -98,12 +105,12 @@ async function pipeThrough(child, bytes) {
 }
 
 /** Starts runs so that `atOnce` are under way for `ms` milliseconds; gives runs per second. */
-async function rate(atOnce, ms) {
+async function rate(atOnce, ms, one) {
   const begin = performance.now();
   let done = 0;
   const worker = async () => {
     while (performance.now() - begin < ms) {
-      await runOne();
+      await one();
       ++done;
     }
   };
@@ -219,13 +226,14 @@ const operations = {
     return { importMs, openMs, secondMs };
   },
 
-  async run({ count, pauseMs = 0 }) {
+  async run({ count, pauseMs = 0, limited = false }) {
     await opened();
-    await runOne();
+    const one = limited ? runLimited : runOne;
+    await one();
     const times = [];
     for (let i = 0; i < count; ++i) {
       if (pauseMs > 0) await sleep(pauseMs);
-      times.push(await timed(runOne));
+      times.push(await timed(one));
     }
     return times;
   },
@@ -272,9 +280,9 @@ const operations = {
     return await series(count, once);
   },
 
-  async rate({ atOnce, ms }) {
+  async rate({ atOnce, ms, limited = false }) {
     await opened();
-    return await rate(atOnce, ms);
+    return await rate(atOnce, ms, limited ? runLimited : runOne);
   },
 
   async cat({ bytes }) {

@@ -60,7 +60,7 @@ enum {
 #define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3)
 #endif
 
-enum { kMaxHierarchies = 3, kMaxSteps = 64 };
+enum { kMaxHierarchies = 8, kMaxSteps = 64 };
 
 static inline uint64_t Now(void) {
   struct timespec t;
@@ -199,6 +199,49 @@ static int StepCgroup(struct Launch* l) {
     // By a thread of itself, the kernel waits for no RCU grace period.
     l->procs_fd[i] = openat(l->group_fd[i], "tasks", O_WRONLY | O_CLOEXEC);
     if (l->procs_fd[i] < 0) return -1;
+  }
+  return 0;
+}
+
+static int WriteAt(int folder, const char* file, const char* text) {
+  const int fd = openat(folder, file, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  const ssize_t n = write(fd, text, strlen(text));
+  close(fd);
+  return n < 0 ? -1 : 0;
+}
+
+// What the benchmark's containers are limited to: the same as in child.mjs and in the bundles.
+static const struct Limit {
+  const char* controller;  // of v1, in the order of the writes
+  const char* file_v1;
+  const char* value_v1;
+  const char* file_v2;
+  const char* value_v2;
+} kLimits[] = {
+    {"memory", "memory.limit_in_bytes", "268435456", "memory.max", "268435456"},
+    {"memory", "memory.memsw.limit_in_bytes", "536870912", "memory.swap.max", "268435456"},
+    {"cpu", "cpu.shares", "512", "cpu.weight", "59"},
+    {"cpu", "cpu.cfs_period_us", "100000", "cpu.max", "100000 100000"},
+    {"cpu", "cpu.cfs_quota_us", "100000", NULL, NULL},
+    {"cpuset", "cpuset.cpus", "0", "cpuset.cpus", "0"},
+    {"pids", "pids.max", "100", "pids.max", "100"},
+};
+static int with_limits;
+
+static int StepLimits(struct Launch* l) {
+  for (size_t k = 0; with_limits && k < sizeof kLimits / sizeof *kLimits; ++k) {
+    const struct Limit* limit = &kLimits[k];
+    for (int i = 0; i < g.hierarchy_count; ++i) {
+      const struct Hierarchy* h = &g.hierarchies[i];
+      const int all = h->v2 && g.hierarchy_count == 1;
+      if (!all && (h->v2 || strcmp(h->name, limit->controller) != 0)) continue;
+      const char* file = all ? limit->file_v2 : limit->file_v1;
+      if (file != NULL &&
+          WriteAt(l->group_fd[i], file, all ? limit->value_v2 : limit->value_v1) != 0) {
+        return -1;
+      }
+    }
   }
   return 0;
 }
@@ -695,7 +738,28 @@ static void SetUp(void) {
   atexit(RemoveHierarchies);
   if (IsFileSystem("/sys/fs/cgroup", kCgroup2)) {
     AddHierarchy("/sys/fs/cgroup", "unified", 1);
+    if (with_limits) {
+      const struct Hierarchy* h = &g.hierarchies[0];
+      static const char kAll[] = "+memory +cpu +cpuset +pids";
+      if (WriteAt(h->root_fd, "cgroup.subtree_control", kAll) != 0 ||
+          WriteAt(h->group_fd, "cgroup.subtree_control", kAll) != 0) {
+        Die("cgroup.subtree_control");
+      }
+    }
   } else {
+    static const char* const kLimited[] = {"memory", "cpu", "cpuset"};
+    for (size_t i = 0; with_limits && i < sizeof kLimited / sizeof *kLimited; ++i) {
+      char root[64];
+      snprintf(root, sizeof root, "/sys/fs/cgroup/%s", kLimited[i]);
+      AddHierarchy(root, kLimited[i], 0);
+      const int group = g.hierarchies[g.hierarchy_count - 1].group_fd;
+      // A new cpuset is empty and takes nobody in; what is made in this one starts from it.
+      if (strcmp(kLimited[i], "cpuset") != 0) continue;
+      if (WriteAt(group, "cpuset.cpus", "0") != 0 || WriteAt(group, "cpuset.mems", "0") != 0 ||
+          WriteAt(group, "cgroup.clone_children", "1") != 0) {
+        Die("cpuset");
+      }
+    }
     if (IsFileSystem("/sys/fs/cgroup/unified", kCgroup2))
       AddHierarchy("/sys/fs/cgroup/unified", "unified", 1);
     if (IsFileSystem("/sys/fs/cgroup/pids", kCgroup))
@@ -729,6 +793,8 @@ static void ReadOptions(int argc, char** argv) {
       options.profile = 1;
     else if (strcmp(key, "--exec") == 0)
       options.exec = 1;
+    else if (strcmp(key, "--limits") == 0)
+      with_limits = 1;
     else if (i + 1 == argc)
       goto bad;
     else if (strcmp(key, "--image") == 0)
@@ -758,7 +824,7 @@ bad:
   fprintf(stderr,
           "usage: %s --image DIR --skeleton DIR --folder DIR [--program PATH] [--count N] "
           "[--warmup N] [--pause MS]\n"
-          "          [--profile] [--exec] [--workers N --seconds S] | --list\n",
+          "          [--profile] [--exec] [--limits] [--workers N --seconds S] | --list\n",
           argv[0]);
   exit(2);
 }

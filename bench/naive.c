@@ -10,6 +10,7 @@ static const struct Step kBefore[] = {
     {"ScratchFolder: mkdir x 3", StepScratch},
     {"Overlay: fsopen, fsconfig, fsmount", StepOverlay},
     {"CgroupCreate: mkdir, open", StepCgroup},
+    {"CgroupLimit: write, with --limits", StepLimits},
     {"Stdio: 3 pipes", StepStdio},
     {NULL, NULL},
 };

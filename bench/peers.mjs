@@ -55,10 +55,12 @@ export async function floor(machine, program, count, more = []) {
  * @param {Machine} machine
  * @param {number} workers
  * @param {number} seconds
+ * @param {string[]} [more]
  */
-export async function floorRate(machine, workers, seconds) {
+export async function floorRate(machine, workers, seconds, more = []) {
   const text = await output(machine.naive, [
     ...floorArguments(machine),
+    ...more,
     ...['--workers', String(workers), '--seconds', String(seconds)],
   ]);
   const [count = 0, ns = 1] = text.trim().split(' ').map(Number);
@@ -103,16 +105,24 @@ async function privately(machine, script, args) {
   ]);
 }
 
+/** Those of floor.h's kLimits, in the terms of OCI. */
+const LIMITS = {
+  memory: { limit: 2 ** 28, swap: 2 ** 29 },
+  cpu: { shares: 512, quota: 100_000, period: 100_000, cpus: '0' },
+  pids: { limit: 100 },
+};
+
 /**
  * An OCI bundle over the image's folder.
  *
  * @param {Machine} machine
  * @param {string} runtime
  * @param {string} program
+ * @param {boolean} [limited]
  */
-async function bundle(machine, runtime, program) {
+async function bundle(machine, runtime, program, limited = false) {
   if (!hasProgram(runtime)) throw new Unavailable(`${runtime} is not installed`);
-  const folder = join(machine.folder, `${runtime}-${program}`);
+  const folder = join(machine.folder, `${runtime}-${program}${limited ? '-limited' : ''}`);
   if (existsSync(folder)) return folder;
   mkdirSync(folder);
   await output(runtime, ['spec'], { cwd: folder });
@@ -121,6 +131,7 @@ async function bundle(machine, runtime, program) {
   config.process.terminal = false;
   config.process.args = [`/bin/${program}`];
   config.root = { path: machine.image, readonly: false };
+  if (limited) config.linux.resources = { ...config.linux.resources, ...LIMITS };
   writeFileSync(file, JSON.stringify(config));
   return folder;
 }
@@ -129,9 +140,10 @@ async function bundle(machine, runtime, program) {
  * @param {Machine} machine
  * @param {'crun' | 'runc'} runtime
  * @param {number} count
+ * @param {boolean} [limited]
  */
-export async function ociRun(machine, runtime, count) {
-  const folder = await bundle(machine, runtime, 'true');
+export async function ociRun(machine, runtime, count, limited = false) {
+  const folder = await bundle(machine, runtime, 'true', limited);
   const text = await privately(machine, 'exec "$@"', [
     ...[machine.spawner, String(count), '1'],
     ...[

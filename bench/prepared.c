@@ -25,6 +25,8 @@ static const struct Step kPrepare[] = {
 };
 
 static const struct Step kBefore[] = {
+    // What the limits are the call says; the groups they are written to are there.
+    {"CgroupLimit: write, with --limits", StepLimits},
     {"Stdio: 3 pipes", StepStdio},
     {NULL, NULL},
 };

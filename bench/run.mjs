@@ -237,6 +237,81 @@ async function main() {
     );
   }
 
+  if (wanted('limits')) {
+    const limits = ['--limits'];
+    const notes = [
+      'Memory and swap, shares, a quota, a cpuset and pids: on cgroup v1 six hierarchies, each with a group of the ' +
+        "container's own, which the floors make and limit with the same calls.",
+    ];
+    const table = await compare(
+      'Start to exit of a static `true`, with limits',
+      [
+        { name: 'caisson', unit: 'ms', count: 20, sample: ask('run', { limited: true }) },
+        {
+          name: 'naive floor',
+          unit: 'ms',
+          count: 20,
+          sample: (count) => floor(machine, 'naive', count, limits),
+        },
+        {
+          name: 'prepared floor',
+          unit: 'ms',
+          count: 20,
+          sample: (count) => floor(machine, 'prepared', count, limits),
+        },
+        {
+          name: 'crun run',
+          unit: 'ms',
+          count: 6,
+          sample: (count) => ociRun(machine, 'crun', count, true),
+        },
+        {
+          name: 'runc run',
+          unit: 'ms',
+          count: 3,
+          sample: (count) => ociRun(machine, 'runc', count, true),
+        },
+        { name: 'caisson, without limits', unit: 'ms', count: 20, sample: ask('run') },
+      ],
+      { notes },
+    );
+    tables.push(table);
+    for (const [name, limit] of /** @type {const} */ ([
+      ['naive floor', 0.85],
+      ['prepared floor', 1.4],
+      ['crun run', 0.35],
+    ])) {
+      const value = row(table, name)?.ratio50;
+      targets.push({ text: `with limits: start p50 / ${name}`, kind: 'at most', limit, value });
+    }
+    const seconds = 1;
+    const rates = await compare('Containers with limits per second, 8 at once', [
+      {
+        name: 'caisson',
+        unit: '/s',
+        rate: true,
+        count: 1,
+        sample: async () => [
+          await ours().ask('rate', { atOnce: 8, ms: seconds * 1000, limited: true }),
+        ],
+      },
+      {
+        name: 'naive floor',
+        unit: '/s',
+        rate: true,
+        count: 1,
+        sample: async () => [await floorRate(machine, 8, seconds, limits)],
+      },
+    ]);
+    tables.push(rates);
+    targets.push({
+      text: 'with limits: rate at 8 / naive at 8',
+      kind: 'at least',
+      limit: 0.8,
+      value: row(rates, 'naive floor')?.ratio50,
+    });
+  }
+
   if (wanted('alone')) {
     const pause = 50;
     const more = ['--pause', String(pause)];
