@@ -40,7 +40,8 @@ class Account final : public Answers {
     FieldReader reader(body.bytes());
     for (Field field; reader.Next(&field);) continue;
     Require(reader.ok());
-    Require(fds.size() == (type == Type::kStarted ? 1u : 0u));
+    // A pidfd, and the master of a terminal.
+    Require(type == Type::kStarted ? fds.size() == 1 || fds.size() == 2 : fds.empty());
     if (type != Type::kStarted) --open_[id];
   }
   void Asked(uint32_t id) { ++open_[id]; }
@@ -143,9 +144,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(loop.Open().has_value());
   Account answers;
   StubHands hands;
-  UniqueFd proc;
-  Pools pools(loop, hands, "scratch/fuzz", (script & 1) != 0);
-  Tasks tasks(loop, hands, pools, answers, proc, (script & 1) != 0);
+  const Options options;
+  const std::vector<CgroupBase> bases;
+  const launch::Host host;
+  const bool with_groups = (script & 1) != 0;
+  const uint64_t controls = (script & 2) != 0 ? ~uint64_t{0} : 0;
+  GroupParents parents(hands, nullptr, options, bases);
+  Pools pools(loop, hands, "scratch/fuzz", with_groups, controls);
+  Tasks tasks(loop, hands, pools, parents, answers, host, with_groups);
   Folders folders(hands, pools, answers, nullptr);
   Imports imports(loop, hands, answers, "scratch/fuzz");
   bool refused = false;
