@@ -33,6 +33,7 @@ export type Need =
   | 'mmdebstrap'
   | 'strace'
   | 'nft'
+  | 'swapon'
   | 'capsh'
   | 'timens'
   | 'unguarded';
@@ -68,6 +69,8 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
       : 'the addon and its test peer: npm run test:native',
   musl: () => runs('musl-gcc', '--version'),
   compiler: () => runs('cc', '--version'),
+  /** A file can be swapped to, on a file system that allows it; test/integration/container.limits.swap.test.ts makes it. */
+  swapon: () => PROBES.root() ?? runs('mkswap', '--version') ?? runs('swapon', '--version'),
   busybox: () => (busybox() === null ? 'apt-get install busybox-static' : null),
   unshare: () => PROBES.root() ?? runs('unshare', '--mount', '--net', '--pid', '--fork', 'true'),
   memfdNoexec: () =>
