@@ -113,8 +113,10 @@ describe('a container with a terminal', () => {
   });
 
   test('has no delay', async () => {
-    const box = await start('stty raw -echo; echo ready; exec cat');
+    // Who comes sees what is shown from then on: it waits to be looked at.
+    const box = await start('read x; stty raw -echo; echo ready; exec cat');
     const viewer = await look(box);
+    viewer.type('\n');
     await viewer.see('ready');
     const times: number[] = [];
     for (let i = 0; i < 50; i++) {
