@@ -5,6 +5,7 @@
     'common': [
       '-std=c++23', '-fno-exceptions', '-fno-rtti', '-ffunction-sections', '-fdata-sections',
       '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-g0',
+      '-fno-asynchronous-unwind-tables', '-fno-unwind-tables',
     ],
     'static_link': '<!(node scripts/sources.mjs static-link)',
   },
