@@ -22,6 +22,7 @@ enum class Guard : uint8_t {
   kCgroupNamespace,  // what a container sees of cgroups begins at its own
   kCgroupReadOnly,   // and cannot be changed
   kClosedDescriptors,
+  kNotDumpable,  // nothing of a process that joins can be read or attached to
   kOwnKeyring,
   kBoundingSet,
   kNotInheritable,  // the inheritable set is empty

@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "base/guard.h"
 #include "supervisor/debug.h"
 #include "supervisor/kernel.h"
 #include "supervisor/memfd_exec.h"
@@ -152,7 +153,7 @@ int RunSupervise(int argc, char** argv) {
   }
 
   // An exec makes a process dumpable again.
-  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+  if (CAISSON_GUARD(kNotDumpable) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     ReportStartFailure(kChannelFd, {Step::kNonDumpable, 0, errno, 0}, "");
     return kExitStartFailed;
   }

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <random>
 #include <span>
@@ -217,6 +218,33 @@ void DefaultProfileIsSmall() {
     CHECK(filter.size() <= 720);
   }
   printf("   strict: %zu instructions\n", Compiled(StrictProfile()).size());
+}
+
+// With and without each capability that the profile asks about: all of them together.
+void DefaultProfileIsSmallForAnyCapabilities() {
+  uint64_t asked = 0;
+  for (const Rule& rule : DefaultProfile().rules) {
+    asked |= rule.needs_capabilities | rule.excludes_capabilities;
+  }
+  size_t most = 0;
+  size_t sets = 0;
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr size_t kStride = 61;
+#else
+  constexpr size_t kStride = 1;
+#endif
+  uint64_t set = 0;
+  do {
+    if (sets++ % kStride == 0) {
+      const Target target = {Architecture::kX86_64, set, {6, 1}};
+      most = std::max({most, Compiled(DefaultProfile(), target).size(),
+                       Compiled(StrictProfile(), target).size()});
+    }
+    set = (set - asked) & asked;  // the next one that is part of it
+  } while (set != 0);
+  CHECK_EQ(sets, size_t{1} << std::popcount(asked));
+  printf("   %zu instructions at the most, with %zu sets of capabilities\n", most, sets);
+  CHECK(most <= 720);
 }
 
 void DefaultProfileIsAsDefined() {
@@ -477,6 +505,7 @@ void EmptyProfilesAreTheirDefault() {
 int main() {
   using namespace caisson::test;
   RUN(DefaultProfileIsSmall);
+  RUN(DefaultProfileIsSmallForAnyCapabilities);
   RUN(DefaultProfileSaysWhatItShould);
   RUN(DefaultProfileIsAsDefined);
   RUN(DefaultProfileIsDockers);

@@ -11,7 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/arena.h"
+#include "base/fields.h"
 #include "launch/check.h"
+#include "plan/parse.h"
 #include "plan/seccomp/default_profile.h"
 #include "seccomp/calls.h"
 #include "seccomp/interpreter.h"
@@ -166,21 +169,63 @@ bool Has0x80() {
   return has;
 }
 
+void CompareAll(const Filter& filter) {
+  Filter harmless = filter;
+  for (sock_filter& instruction : harmless) {
+    const bool allows = instruction.code == (BPF_RET | BPF_K) && instruction.k == kAllow;
+    if (allows) instruction.k = Refuse(kAllowedError);
+  }
+  for (const Architecture architecture : kX86Family) {
+    if (architecture == Architecture::kI386 && !Has0x80()) continue;
+    CompareWithKernel(architecture, harmless, true);
+    // And once as it is, so far as it forbids.
+    CompareWithKernel(architecture, filter, false);
+  }
+}
+
 void EveryCallGetsItsVerdict() {
   for (const uint64_t capabilities : {kDockerCapabilities, uint64_t{0}, ~uint64_t{0}}) {
-    const Filter filter = Compiled(DefaultProfile(), capabilities);
-    Filter harmless = filter;
-    for (sock_filter& instruction : harmless) {
-      const bool allows = instruction.code == (BPF_RET | BPF_K) && instruction.k == kAllow;
-      if (allows) instruction.k = Refuse(kAllowedError);
-    }
-    for (const Architecture architecture : kX86Family) {
-      if (architecture == Architecture::kI386 && !Has0x80()) continue;
-      CompareWithKernel(architecture, harmless, true);
-      // And once as it is, so far as it forbids.
-      CompareWithKernel(architecture, filter, false);
-    }
+    CompareAll(Compiled(DefaultProfile(), capabilities));
   }
+}
+
+// A profile as it comes from one of a user's in JSON, rule by rule: every call by its name, each
+// with another answer, every operator among them.
+Filter ParsedProfile(Verdict default_verdict) {
+  using protocol::Tag;
+  FieldWriter group;
+  group.U64(Tag::kSeccompPolicy, static_cast<uint64_t>(protocol::SeccompPolicy::kProfile))
+      .U64(Tag::kSeccompDefault, default_verdict)
+      .U64(Tag::kSeccompArchitectures, Bit(Architecture::kX32) | Bit(Architecture::kI386));
+  uint64_t position = 0;
+  for (const Syscall& call : Syscalls()) {
+    ++position;
+    if (position % 5 == 0) continue;  // the default's
+    const bool allows = position % 3 == 0 && default_verdict != kAllow;
+    FieldWriter rule;
+    rule.String(Tag::kSeccompNames, call.name)
+        .U64(Tag::kSeccompVerdict, allows ? kAllow : Refuse(static_cast<int>(position % 4000 + 1)));
+    if (position % 2 == 0) {
+      FieldWriter condition;
+      condition.U64(Tag::kSeccompArgument, 0)
+          .U64(Tag::kSeccompOperator, position / 2 % 7)
+          .U64(Tag::kSeccompValue, InterestingValues()[position % InterestingValues().size()]);
+      rule.Group(Tag::kSeccompCondition, condition);
+    }
+    group.Group(Tag::kSeccompRule, rule);
+  }
+  FieldWriter body;
+  body.String(Tag::kLayer, "layers/a").String(Tag::kArg, "true").Group(Tag::kSeccomp, group);
+  Arena arena(ParseArenaBytes(body.bytes().size()) + 64 * 1024);
+  const auto plan = ParseLaunch(body.bytes(), arena);
+  CHECK(plan.has_value());
+  const auto& filter = (*plan)->process.seccomp;
+  return {filter.begin(), filter.end()};
+}
+
+void EveryCallGetsTheVerdictOfAProfile() {
+  CompareAll(ParsedProfile(Refuse(EPERM)));
+  CompareAll(ParsedProfile(kAllow));
 }
 
 // 32-bit calls, and x32's, are the end of the process.
@@ -229,6 +274,7 @@ void LoadingIsQuick() {
 int main() {
   using namespace caisson::test;
   RUN(EveryCallGetsItsVerdict);
+  RUN(EveryCallGetsTheVerdictOfAProfile);
   RUN(StrictKillsOtherArchitectures);
   RUN(LoadingIsQuick);
   if (!Has0x80()) {

@@ -2,6 +2,9 @@
 // The seccomp fields of a Launch: which are taken, and that they become the filter that they say.
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdlib.h>
+
+#include <new>
 
 #include "base/arena.h"
 #include "base/fields.h"
@@ -10,6 +13,26 @@
 #include "plan/seccomp/default_profile.h"
 #include "seccomp/calls.h"
 #include "seccomp/interpreter.h"
+
+namespace {
+size_t allocations = 0;
+}
+void* operator new(size_t size) {
+  ++allocations;
+  void* memory = malloc(size);
+  if (memory == nullptr) abort();
+  return memory;
+}
+void* operator new(size_t size, const std::nothrow_t& /*unused*/) noexcept {
+  ++allocations;
+  return malloc(size);
+}
+void operator delete(void* memory) noexcept {
+  free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  free(memory);
+}
 
 namespace caisson::test {
 namespace {
@@ -114,6 +137,35 @@ void ManyProfilesAreTaken() {
   }
 }
 
+size_t AllocationsOf(const FieldWriter& body) {
+  Arena arena(ParseArenaBytes(body.bytes().size()));
+  const size_t before = allocations;
+  CHECK(ParseLaunch(body.bytes(), arena).has_value());
+  return allocations - before;
+}
+
+// A filter is compiled once for what a group says, wherever that lies, and for the capabilities:
+// compiling makes many small things, and finding it again next to none.
+void WhatWasCompiledIsFoundByContent() {
+  const auto body = [](uint64_t error, uint64_t capabilities) {
+    auto group = Policy(SeccompPolicy::kProfile);
+    group.U64(Tag::kSeccompDefault, SECCOMP_RET_ERRNO | error);
+    for (const seccomp::Syscall& call : seccomp::Syscalls()) {
+      group.Group(Tag::kSeccompRule, RuleOf(call.name, SECCOMP_RET_ALLOW));
+    }
+    return Body(group, capabilities);
+  };
+  constexpr size_t kMany = 40;
+  constexpr size_t kFew = 10;
+  CHECK(AllocationsOf(body(99, 0)) > kMany);
+  CHECK(AllocationsOf(body(99, 0)) < kFew);
+  CHECK(AllocationsOf(body(98, 0)) > kMany);
+  CHECK(AllocationsOf(body(99, 1)) > kMany);
+  CHECK(AllocationsOf(body(99, 0)) < kFew);
+  CHECK(AllocationsOf(Body(Policy(SeccompPolicy::kDefault), 5)) > kMany);
+  CHECK(AllocationsOf(Body(Policy(SeccompPolicy::kDefault), 5)) < kFew);
+}
+
 void RefusesWhatItDoesNotKnow() {
   Refuses(FieldWriter(), Tag::kSeccomp);
   Refuses(Policy(static_cast<SeccompPolicy>(0)), Tag::kSeccompPolicy);
@@ -174,5 +226,6 @@ int main() {
   RUN(PoliciesAreForTheCapabilities);
   RUN(ProfilesAreTaken);
   RUN(ManyProfilesAreTaken);
+  RUN(WhatWasCompiledIsFoundByContent);
   RUN(RefusesWhatItDoesNotKnow);
 }
