@@ -64,6 +64,8 @@ export type {
   OciDeviceNumber,
   OciDeviceRule,
   OciLinux,
+  OciSeccomp,
+  OciSyscalls,
   OciMount,
   OciNamespace,
   OciProcess,
