@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "child/number.h"
 #include "child/small_file.h"
 #include "child/steps.h"
 #include "sys/device_nodes.h"

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "child/child.h"
+#include "child/number.h"
 #include "child/steps.h"
 #include "sys/process.h"
 
@@ -35,13 +36,8 @@ class StateText {
     Add(status);
     Add("\",\"pid\":");
     char digits[12];
-    int at = sizeof digits;
-    digits[--at] = '\0';
-    do {
-      digits[--at] = static_cast<char>('0' + pid % 10);
-      pid /= 10;
-    } while (pid > 0);
-    Add(digits + at);
+    WriteNumber(digits, static_cast<uint32_t>(pid));
+    Add(digits);
   }
   [[nodiscard]] const char* text() const noexcept { return text_; }
   [[nodiscard]] size_t size() const noexcept { return used_; }

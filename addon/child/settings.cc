@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "child/filesystem.h"
+#include "child/number.h"
 #include "child/steps.h"
 #include "sys/path.h"
 #include "sys/rlimit.h"
@@ -60,16 +61,11 @@ int WriteSysctls(Context& context) noexcept {
 
 int SetOomScore(Context& context) noexcept {
   if (!context.process->set_oom_score_adj) return 0;
-  char text[8];
-  size_t length = 0;
-  int32_t value = context.process->oom_score_adj;
-  if (value < 0) {
-    text[length++] = '-';
-    value = -value;
-  }
-  int32_t unit = 1;
-  while (value / unit >= 10) unit *= 10;
-  for (; unit > 0; unit /= 10) text[length++] = static_cast<char>('0' + value / unit % 10);
+  char text[16];
+  const int32_t value = context.process->oom_score_adj;
+  text[0] = '-';
+  WriteNumber(text + (value < 0 ? 1 : 0), static_cast<uint32_t>(value < 0 ? -value : value));
+  const size_t length = strlen(text);
 
   const int fd = openat(context.proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (fd < 0) return errno;

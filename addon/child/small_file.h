@@ -13,17 +13,6 @@
 // What is made on our own tmpfs and bound over a file of the container: files.cc, devices.cc.
 namespace caisson::child {
 
-inline void WriteNumber(char* text, uint32_t number) noexcept {
-  char digits[12];
-  int count = 0;
-  do {
-    digits[count++] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  while (count > 0) *text++ = digits[--count];
-  *text = '\0';
-}
-
 // `name` in `folder` over the file `path`, which is made if it is missing.
 inline int BindFrom(const Context& context, int folder, const char* name,
                     const char* path) noexcept {

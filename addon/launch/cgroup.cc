@@ -5,30 +5,19 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "launch/cgroup_files.h"
 #include "launch/cgroup_kill.h"
 #include "launch/device_control.h"
 #include "launch/launch.h"
+#include "launch/patience.h"
 
 namespace caisson::launch {
 namespace {
 
 constexpr int kMaxDepth = 32;  // containers may nest groups; nobody needs more
-constexpr int64_t kPatienceNs = 2'000'000'000;
-
-int64_t Now() noexcept {
-  timespec time = {};
-  (void)clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-void Pause(int64_t milliseconds) noexcept {
-  const timespec time = {.tv_sec = 0, .tv_nsec = milliseconds * 1'000'000};
-  (void)nanosleep(&time, nullptr);
-}
+constexpr int64_t kPatienceMs = 2000;
 
 // mkdir for a path below `base`, whose first parts may be there.
 Result<UniqueFd> MakeGroup(int base, const std::string& name, uint32_t index) {
@@ -87,7 +76,7 @@ void AwaitChange(int base, const std::string& name, bool v2, int64_t millisecond
       return;
     }
   }
-  Pause(milliseconds);
+  PauseMs(milliseconds);
 }
 
 // Anybody alive in it or below. A zombie is not.
@@ -105,22 +94,22 @@ bool IsPopulated(const Hierarchy& hierarchy, const std::string& name) {
 // The killed die when they next leave the kernel, which may take a moment. Whoever hangs in there
 // for longer is not waited for.
 void AwaitEmpty(const Hierarchy& hierarchy, const std::string& name) {
-  constexpr int64_t kDyingNs = 500'000'000;
-  const int64_t deadline = Now() + kDyingNs;
-  while (IsPopulated(hierarchy, name) && Now() < deadline) {
+  constexpr int64_t kDyingMs = 500;
+  const int64_t deadline = NowMs() + kDyingMs;
+  while (IsPopulated(hierarchy, name) && NowMs() < deadline) {
     AwaitChange(hierarchy.folder.get(), name, hierarchy.v2, 1);
   }
 }
 
 Result<> RemoveFrom(const Hierarchy& hierarchy, const std::string& name, uint32_t index) {
   const int base = hierarchy.folder.get();
-  const int64_t deadline = Now() + kPatienceNs;
+  const int64_t deadline = NowMs() + kPatienceMs;
   int64_t pause_ms = 1;
   for (bool killed = false;; killed = true) {
     const int error = RemoveTree(base, name.c_str(), 0);
     if (error == 0) return {};
     if (error != EBUSY) return Fail(Step::kCgroupRemove, error, index);
-    if (Now() >= deadline) return Fail(Step::kCgroupRemove, EBUSY, index);
+    if (NowMs() >= deadline) return Fail(Step::kCgroupRemove, EBUSY, index);
     // Once is enough unless somebody was born meanwhile, so again at each further look.
     if (const int failed = KillGroup(hierarchy, name); failed != 0 && !killed) {
       return Fail(Step::kCgroupRemove, failed, index);

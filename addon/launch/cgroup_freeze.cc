@@ -1,27 +1,16 @@
 // zone: native
 #include <dirent.h>
 #include <poll.h>
-#include <time.h>
 
 #include "launch/cgroup_files.h"
 #include "launch/launch.h"
+#include "launch/patience.h"
 
 namespace caisson::launch {
 namespace {
 
 constexpr int64_t kPatienceMs = 3000;
 constexpr int kLooks = 20;  // of one attempt at a v1 group, a millisecond apart
-
-void Pause() noexcept {
-  const timespec time = {.tv_sec = 0, .tv_nsec = 1'000'000};
-  (void)nanosleep(&time, nullptr);
-}
-
-int64_t NowMs() noexcept {
-  timespec time = {};
-  (void)clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000;
-}
 
 // Tells of a change by POLLPRI, to who has read what was before.
 int AwaitFrozen(int folder) {
@@ -50,10 +39,10 @@ int FreezeV1(int folder) {
     }
     for (int look = 0; look < kLooks; ++look) {
       if (ReadGroupFile(folder, "freezer.state").starts_with("FROZEN")) return 0;
-      Pause();
+      PauseMs(1);
     }
     (void)WriteGroupFile(folder, "freezer.state", "THAWED");
-    Pause();
+    PauseMs(1);
   } while (NowMs() < deadline);
   return EBUSY;
 }

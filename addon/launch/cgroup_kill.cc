@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vector>
 
 #include "launch/cgroup_files.h"
+#include "launch/patience.h"
 #include "sys/process.h"
 
 namespace caisson::launch {
@@ -74,11 +74,6 @@ bool EachGroup(int folder, int depth, Visit visit) {
   return populated;
 }
 
-void Pause() noexcept {
-  const timespec time = {.tv_sec = 0, .tv_nsec = 1'000'000};
-  (void)nanosleep(&time, nullptr);
-}
-
 // The freezer holds a forking group still, but not reliably: it can stay FREEZING while members
 // fork on, so it is thawed and tried again. SIGKILL waits until thawed. Never left frozen.
 int KillByFreezer(int folder) {
@@ -87,7 +82,7 @@ int KillByFreezer(int folder) {
     (void)WriteGroupFile(folder, "freezer.state", "FROZEN");
     for (int look = 0; look < 10 && !frozen; ++look) {
       frozen = ReadGroupFile(folder, "freezer.state").starts_with("FROZEN");
-      if (!frozen) Pause();
+      if (!frozen) PauseMs(1);
     }
     (void)EachGroup(folder, 0, KillMembers);
     (void)WriteGroupFile(folder, "freezer.state", "THAWED");
@@ -117,7 +112,7 @@ int KillGroup(const Hierarchy& hierarchy, const std::string& name) {
   // Without a way to hold them still: again until nobody is born any more.
   for (int round = 0; round < kMaxRounds; ++round) {
     if (!EachGroup(folder.get(), 0, KillMembers)) return 0;
-    Pause();
+    PauseMs(1);
   }
   return EBUSY;
 }

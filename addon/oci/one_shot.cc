@@ -31,7 +31,6 @@ constexpr int kBodyFd = 3;
 constexpr int kReportFd = 4;
 constexpr int kStartFd = 5;
 constexpr int kFailed = 125;  // as docker, podman and env(1) have it for their own failures
-constexpr size_t kMostBody = 32 * 1024 * 1024;
 
 struct Asked {
   bool hold = false;
@@ -77,17 +76,6 @@ bool ParseArguments(int argc, char** argv, Asked* asked) {
   return true;
 }
 
-// The same as a supervisor: a container that gets hold of /proc/PID/exe finds a copy.
-Failure Seal(int argc, char** argv) {
-  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return {Step::kNonDumpable, 0, errno, 0};
-  std::vector<char*> arguments(argv, argv + argc);
-  char sealed[] = "--sealed";
-  arguments.push_back(sealed);
-  arguments.push_back(nullptr);
-  const char* const folders[] = {"/run", "/tmp"};
-  return ExecSealedCopy(folders, arguments.data());
-}
-
 Result<std::vector<uint8_t>> ReadBody() {
   std::vector<uint8_t> body;
   uint8_t buffer[16 * 1024];
@@ -96,7 +84,7 @@ Result<std::vector<uint8_t>> ReadBody() {
     if (got < 0) return FailErrno(Step::kParse);
     if (got == 0) break;
     body.insert(body.end(), buffer, buffer + got);
-    if (body.size() > kMostBody) return Fail(Step::kParse, E2BIG);
+    if (body.size() > protocol::kMaxBody) return Fail(Step::kParse, E2BIG);
   }
   (void)close(kBodyFd);
   return body;
@@ -117,11 +105,11 @@ class OneShot {
   [[nodiscard]] Result<> Prepare();
   [[nodiscard]] Result<> MakeGroup();
   [[nodiscard]] Result<> Start();
-  // Until the child waits at its next gate. False: it has told a failure, or ended.
+  // Until the child waits at its next gate.
   [[nodiscard]] Result<> AwaitGate();
   [[nodiscard]] Result<> OpenGate();
   [[nodiscard]] Result<> ReadReport();
-  [[nodiscard]] Result<> RunHooks(HookPoint point, const char* status);
+  [[nodiscard]] Result<> RunHooks(HookPoint point, const char* status, uint32_t first = 0);
   void WarnHooks(HookPoint point, const char* status);
   [[nodiscard]] Result<> WritePidFile() const;
   [[nodiscard]] Result<> SendTerminal();
@@ -227,9 +215,10 @@ Result<> OneShot::OpenGate() {
   return Fail(Step::kReport, ECHILD);
 }
 
-Result<> OneShot::RunHooks(HookPoint point, const char* status) {
+// Those of a point from `first` on, until one fails.
+Result<> OneShot::RunHooks(HookPoint point, const char* status, uint32_t first) {
   const BundlePlan& bundle = plan_.bundle;
-  for (uint32_t i = 0; i < bundle.hooks.count; ++i) {
+  for (uint32_t i = first; i < bundle.hooks.count; ++i) {
     const HookItem& hook = bundle.hooks.items[i];
     if (hook.point != point) continue;
     const int error = child::RunHook(hook, status, started_.pid, bundle.hook_state);
@@ -240,14 +229,10 @@ Result<> OneShot::RunHooks(HookPoint point, const char* status) {
 
 // What has no way back any more: each is run, and said.
 void OneShot::WarnHooks(HookPoint point, const char* status) {
-  const BundlePlan& bundle = plan_.bundle;
-  for (uint32_t i = 0; i < bundle.hooks.count; ++i) {
-    const HookItem& hook = bundle.hooks.items[i];
-    if (hook.point != point) continue;
-    const int error = child::RunHook(hook, status, started_.pid, bundle.hook_state);
-    if (error == 0) continue;
-    const Failure failure = {.step = Step::kHook, .error = error, .index = i};
-    (void)TellFailure("warning", failure, hook.path);
+  Result<> run = RunHooks(point, status);
+  while (!run) {
+    (void)TellFailure("warning", run.error(), DetailOf(run.error()));
+    run = RunHooks(point, status, run.error().index + 1);
   }
 }
 
@@ -272,12 +257,9 @@ Result<> OneShot::WritePidFile() const {
 // The master, with the terminal's name as the message.
 Result<> OneShot::SendTerminal() {
   if (!plan_.process.terminal) return {};
-  uint8_t byte = 0;
-  Packet packet;
-  int error = ReceivePacket(started_.terminal.get(), {&byte, 1}, &packet, Wait::kNever);
-  if (error == 0 && (packet.truncated || packet.fds.size() != 2)) error = EMFILE;
-  if (error != 0) return Fail(Step::kTerminal, error);
-  terminal_ = std::move(packet.fds[1]);
+  auto ends = ReceiveTerminal(started_.terminal.get());
+  if (!ends) return std::unexpected(ends.error());
+  terminal_ = std::move(ends->slave);
 
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -291,8 +273,8 @@ Result<> OneShot::SendTerminal() {
   }
   char name[] = "/dev/pts/ptmx";
   const iovec part = {name, sizeof name - 1};
-  const int master = packet.fds[0].get();
-  error = SendPacket(socket.get(), {&part, 1}, {&master, 1}, Wait::kBlock);
+  const int master = ends->master.get();
+  const int error = SendPacket(socket.get(), {&part, 1}, {&master, 1}, Wait::kBlock);
   if (error != 0) return Fail(Step::kTerminal, error);
   return {};
 }
@@ -425,7 +407,11 @@ int RunOneShot(int argc, char** argv) {
   if (!ParseArguments(argc, argv, &asked)) {
     return TellFailure({.step = Step::kReadOptions, .error = EINVAL});
   }
-  if (!asked.sealed) return TellFailure(Seal(argc, argv));
+  if (!asked.sealed) {
+    // As a supervisor: a container that gets hold of /proc/PID/exe finds a copy.
+    const char* const folders[] = {"/run", "/tmp"};
+    return TellFailure(ExecSealed(folders, argc, argv));
+  }
   // An exec makes a process dumpable again.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return TellFailure({.step = Step::kNonDumpable, .error = errno});

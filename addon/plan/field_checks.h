@@ -19,6 +19,10 @@ namespace caisson::plan {
 
 using protocol::Tag;
 
+// As far as the kernel's own numbers of devices go.
+constexpr uint32_t kMaxMajor = 0xfff;
+constexpr uint32_t kMaxMinor = 0xfffff;
+
 inline std::unexpected<Failure> Refuse(uint16_t tag, int error = EINVAL) noexcept {
   return Fail(Step::kParse, error, tag);
 }
@@ -169,5 +173,28 @@ class TagCounts {
  private:
   uint32_t counts_[256] = {};
 };
+
+// Assigns what `read` gives to `*to`, or passes its failure on.
+template <typename T, typename U>
+Result<> Store(const Result<T>& read, U* to) noexcept {
+  if (!read) return std::unexpected(read.error());
+  *to = static_cast<U>(*read);
+  return {};
+}
+
+// Walks the fields of a group, each of which may occur once unless `repeated` names it, and hands
+// them to `take`. Fails with the group's own tag when its framing is broken.
+template <typename Take>
+Result<> EachField(const Field& group, SeenTags& seen, Tag repeated, Take take) noexcept {
+  FieldReader reader(group.payload);
+  Field field;
+  while (reader.Next(&field)) {
+    if (!seen.First(field.tag) && static_cast<Tag>(field.tag) != repeated) return Refuse(field.tag);
+    const Result<> taken = take(field, static_cast<Tag>(field.tag));
+    if (!taken) return taken;
+  }
+  if (!reader.ok()) return Refuse(group.tag);
+  return {};
+}
 
 }  // namespace caisson::plan

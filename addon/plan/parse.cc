@@ -15,6 +15,7 @@
 namespace caisson {
 namespace {
 
+using plan::EachField;
 using plan::ListBuilder;
 using plan::ReadAbsolutePath;
 using plan::ReadFlag;
@@ -25,6 +26,7 @@ using plan::ReadStorePath;
 using plan::ReadText;
 using plan::Refuse;
 using plan::SeenTags;
+using plan::Store;
 using plan::TagCounts;
 using protocol::HookPoint;
 using protocol::MountKind;
@@ -46,29 +48,6 @@ constexpr size_t kMaxSysctl = 255;
 constexpr size_t kMaxHookString = 128 * 1024 - 1;  // MAX_ARG_STRLEN of execve(2)
 constexpr size_t kMaxHookState = 32 * 1024;        // it is written to a pipe before anybody reads
 constexpr uint32_t kMaxTimeOffsets = 2;            // one a clock
-
-// Assigns what `read` gives to `*to`, or passes its failure on.
-template <typename T, typename U>
-Result<> Store(const Result<T>& read, U* to) noexcept {
-  if (!read) return std::unexpected(read.error());
-  *to = static_cast<U>(*read);
-  return {};
-}
-
-// Walks the fields of a group, each of which may occur once unless `repeated` names it, and hands
-// them to `take`. Fails with the group's own tag when its framing is broken.
-template <typename Take>
-Result<> EachField(const Field& group, SeenTags& seen, Tag repeated, Take take) noexcept {
-  FieldReader reader(group.payload);
-  Field field;
-  while (reader.Next(&field)) {
-    if (!seen.First(field.tag) && static_cast<Tag>(field.tag) != repeated) return Refuse(field.tag);
-    const Result<> taken = take(field, static_cast<Tag>(field.tag));
-    if (!taken) return taken;
-  }
-  if (!reader.ok()) return Refuse(group.tag);
-  return {};
-}
 
 Result<uint64_t> ReadPropagation(const Field& field) noexcept {
   const auto value = ReadNumber(field, 0, UINT32_MAX);
@@ -217,9 +196,9 @@ Result<DeviceItem> ParseDevice(const Field& group, Arena& arena) noexcept {
           case Tag::kDeviceMode:
             return Store(ReadNumber(field, 0, 0777), &mode);
           case Tag::kDeviceMajor:
-            return Store(ReadNumber(field, 0, 0xfff), &item.major);
+            return Store(ReadNumber(field, 0, plan::kMaxMajor), &item.major);
           case Tag::kDeviceMinor:
-            return Store(ReadNumber(field, 0, 0xfffff), &item.minor);
+            return Store(ReadNumber(field, 0, plan::kMaxMinor), &item.minor);
           case Tag::kDeviceUid:
             return Store(ReadNumber(field, 0, kMaxId), &item.uid);
           case Tag::kDeviceGid:

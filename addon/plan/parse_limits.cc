@@ -12,6 +12,7 @@ constexpr uint32_t kMaxItems = 1000;
 constexpr size_t kMaxSet = 4096;
 constexpr uint64_t kMaxWeight = 10'000;
 constexpr uint64_t kMaxIoWeight = 1000;
+constexpr size_t kMaxPageSize = 16;
 
 // The kernel's names of pages, "2MB", become part of a file's name.
 bool IsPageSize(const char* text) noexcept {
@@ -57,10 +58,7 @@ Control ControlOf(Tag tag) noexcept {
 }
 
 Result<> Read(const Field& field, uint64_t least, uint64_t most, Limit* limit) noexcept {
-  const auto value = ReadNumber(field, least, most);
-  if (!value) return std::unexpected(value.error());
-  limit->value = *value;
-  return {};
+  return Store(ReadNumber(field, least, most), &limit->value);
 }
 
 // Bytes, or ~0.
@@ -72,72 +70,65 @@ Result<> ReadBytes(const Field& field, Limit* limit) noexcept {
   return Read(field, 0, INT64_MAX, limit);
 }
 
+// A number, or ~0 for any.
+Result<> ReadDeviceNumber(const Field& field, uint32_t most, uint32_t* number) noexcept {
+  if (uint64_t value = 0; field.ReadU64(&value) && value == UINT64_MAX) {
+    *number = DeviceRule::kAny;
+    return {};
+  }
+  return Store(ReadNumber(field, 0, most), number);
+}
+
 Result<> ReadSet(const Field& field, Arena& arena, const char** set) noexcept {
   const auto text = ReadText(field, arena, kMaxSet);
-  if (!text) return std::unexpected(text.error());
-  if (!IsSet(*text)) return Refuse(field.tag);
-  *set = *text;
-  return {};
+  if (text && !IsSet(*text)) return Refuse(field.tag);
+  return Store(text, set);
 }
 
 Result<IoLimits> ParseIo(const Field& group) noexcept {
   IoLimits io;
   SeenTags seen;
-  FieldReader reader(group.payload);
-  Field field;
-  while (reader.Next(&field)) {
-    if (!seen.First(field.tag)) return Refuse(field.tag);
-    const auto tag = static_cast<Tag>(field.tag);
-    Limit number;
-    Result<> read;
-    if (tag == Tag::kIoMajor || tag == Tag::kIoMinor) {
-      read = Read(field, 0, tag == Tag::kIoMajor ? 0xfff : 0xfffff, &number);
-      (tag == Tag::kIoMajor ? io.major : io.minor) = static_cast<uint32_t>(number.value);
-    } else if (tag == Tag::kIoWeight) {
-      read = Read(field, 1, kMaxIoWeight, &io.weight);
-    } else if (tag == Tag::kIoReadBytes) {
-      read = Read(field, 1, INT64_MAX, &io.read_bytes);
-    } else if (tag == Tag::kIoWriteBytes) {
-      read = Read(field, 1, INT64_MAX, &io.write_bytes);
-    } else if (tag == Tag::kIoReadRequests) {
-      read = Read(field, 1, UINT32_MAX, &io.read_requests);
-    } else if (tag == Tag::kIoWriteRequests) {
-      read = Read(field, 1, UINT32_MAX, &io.write_requests);
-    } else {
-      return Refuse(field.tag);
-    }
-    if (!read) return std::unexpected(read.error());
-  }
-  if (!reader.ok() || !seen.Has(Tag::kIoMajor) || !seen.Has(Tag::kIoMinor)) {
-    return Refuse(group.tag);
-  }
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kIoMajor:
+            return Store(ReadNumber(field, 0, kMaxMajor), &io.major);
+          case Tag::kIoMinor:
+            return Store(ReadNumber(field, 0, kMaxMinor), &io.minor);
+          case Tag::kIoWeight:
+            return Read(field, 1, kMaxIoWeight, &io.weight);
+          case Tag::kIoReadBytes:
+            return Read(field, 1, INT64_MAX, &io.read_bytes);
+          case Tag::kIoWriteBytes:
+            return Read(field, 1, INT64_MAX, &io.write_bytes);
+          case Tag::kIoReadRequests:
+            return Read(field, 1, UINT32_MAX, &io.read_requests);
+          case Tag::kIoWriteRequests:
+            return Read(field, 1, UINT32_MAX, &io.write_requests);
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return std::unexpected(read.error());
+  if (!seen.Has(Tag::kIoMajor) || !seen.Has(Tag::kIoMinor)) return Refuse(group.tag);
   return io;
 }
 
 Result<HugepageLimit> ParseHugepage(const Field& group, Arena& arena) noexcept {
   HugepageLimit pages;
   SeenTags seen;
-  FieldReader reader(group.payload);
-  Field field;
-  while (reader.Next(&field)) {
-    if (!seen.First(field.tag)) return Refuse(field.tag);
-    const auto tag = static_cast<Tag>(field.tag);
-    if (tag == Tag::kKey) {
-      const auto size = ReadText(field, arena, 16);
-      if (!size) return std::unexpected(size.error());
-      if (!IsPageSize(*size)) return Refuse(field.tag);
-      pages.size = *size;
-    } else if (tag == Tag::kHugepageBytes) {
-      const auto bytes = ReadNumber(field, 0, INT64_MAX);
-      if (!bytes) return std::unexpected(bytes.error());
-      pages.bytes = *bytes;
-    } else {
-      return Refuse(field.tag);
-    }
-  }
-  if (!reader.ok() || pages.size == nullptr || !seen.Has(Tag::kHugepageBytes)) {
-    return Refuse(group.tag);
-  }
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        if (tag == Tag::kHugepageBytes) {
+          return Store(ReadNumber(field, 0, INT64_MAX), &pages.bytes);
+        }
+        if (tag != Tag::kKey) return Refuse(field.tag);
+        const auto size = ReadText(field, arena, kMaxPageSize);
+        if (size && !IsPageSize(*size)) return Refuse(field.tag);
+        return Store(size, &pages.size);
+      });
+  if (!read) return std::unexpected(read.error());
+  if (pages.size == nullptr || !seen.Has(Tag::kHugepageBytes)) return Refuse(group.tag);
   return pages;
 }
 
@@ -237,39 +228,27 @@ Result<LimitsPlan> ParseLimits(const Field& group, Arena& arena) noexcept {
 Result<DeviceRule> ParseDeviceRule(const Field& group) noexcept {
   DeviceRule rule;
   SeenTags seen;
-  FieldReader reader(group.payload);
-  Field field;
-  while (reader.Next(&field)) {
-    if (!seen.First(field.tag)) return Refuse(field.tag);
-    const auto value = ReadNumber(field, 0, UINT64_MAX);
-    if (!value) return std::unexpected(value.error());
-    switch (static_cast<Tag>(field.tag)) {
-      case Tag::kRuleAllow:
-        if (*value > 1) return Refuse(field.tag);
-        rule.allow = *value == 1;
-        break;
-      case Tag::kRuleKind:
-        if (*value != 'a' && *value != 'b' && *value != 'c') return Refuse(field.tag);
-        rule.kind = static_cast<char>(*value);
-        break;
-      case Tag::kRuleMajor:
-      case Tag::kRuleMinor: {
-        const bool major = static_cast<Tag>(field.tag) == Tag::kRuleMajor;
-        if (*value != UINT64_MAX && *value > (major ? 0xfffu : 0xfffffu)) return Refuse(field.tag);
-        (major ? rule.major : rule.minor) = static_cast<uint32_t>(*value);
-        break;
-      }
-      case Tag::kRuleAccess:
-        if (*value == 0 || *value > 7) return Refuse(field.tag);
-        rule.access = static_cast<uint8_t>(*value);
-        break;
-      default:
-        return Refuse(field.tag);
-    }
-  }
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kRuleAllow:
+            return Store(ReadFlag(field), &rule.allow);
+          case Tag::kRuleKind:
+            return Store(ReadNumber(field, 'a', 'c'), &rule.kind);
+          case Tag::kRuleMajor:
+            return ReadDeviceNumber(field, kMaxMajor, &rule.major);
+          case Tag::kRuleMinor:
+            return ReadDeviceNumber(field, kMaxMinor, &rule.minor);
+          case Tag::kRuleAccess:
+            return Store(ReadNumber(field, 1, 7), &rule.access);
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return std::unexpected(read.error());
   for (const Tag needed :
        {Tag::kRuleAllow, Tag::kRuleKind, Tag::kRuleMajor, Tag::kRuleMinor, Tag::kRuleAccess}) {
-    if (!reader.ok() || !seen.Has(needed)) return Refuse(group.tag);
+    if (!seen.Has(needed)) return Refuse(group.tag);
   }
   return rule;
 }

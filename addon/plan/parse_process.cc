@@ -199,25 +199,22 @@ Result<> ProcessParser::TakeSingle(const Field& field) noexcept {
 Result<> ProcessParser::TakeRlimit(const Field& group) noexcept {
   RlimitItem item;
   SeenTags seen;
-  FieldReader reader(group.payload);
-  Field field;
-  while (reader.Next(&field)) {
-    if (!seen.First(field.tag)) return Refuse(field.tag);
-    const auto tag = static_cast<Tag>(field.tag);
-    const auto value = ReadNumber(field, 0, tag == Tag::kRlimitKind ? kMaxRlimitKind : UINT64_MAX);
-    if (!value) return std::unexpected(value.error());
-    if (tag == Tag::kRlimitKind) {
-      item.kind = static_cast<int>(*value);
-    } else if (tag == Tag::kRlimitSoft) {
-      item.soft = *value;
-    } else if (tag == Tag::kRlimitHard) {
-      item.hard = *value;
-    } else {
-      return Refuse(field.tag);
-    }
-  }
-  if (!reader.ok() || !seen.Has(Tag::kRlimitKind) || !seen.Has(Tag::kRlimitSoft) ||
-      !seen.Has(Tag::kRlimitHard) || item.soft > item.hard) {
+  const auto read =
+      EachField(group, seen, Tag{}, [&](const Field& field, Tag tag) noexcept -> Result<> {
+        switch (tag) {
+          case Tag::kRlimitKind:
+            return Store(ReadNumber(field, 0, kMaxRlimitKind), &item.kind);
+          case Tag::kRlimitSoft:
+            return Store(ReadNumber(field, 0, UINT64_MAX), &item.soft);
+          case Tag::kRlimitHard:
+            return Store(ReadNumber(field, 0, UINT64_MAX), &item.hard);
+          default:
+            return Refuse(field.tag);
+        }
+      });
+  if (!read) return read;
+  if (!seen.Has(Tag::kRlimitKind) || !seen.Has(Tag::kRlimitSoft) || !seen.Has(Tag::kRlimitHard) ||
+      item.soft > item.hard) {
     return Refuse(group.tag);
   }
   if (!rlimits_.Add(item)) return Refuse(group.tag);

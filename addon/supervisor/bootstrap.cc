@@ -54,13 +54,8 @@ Failure EnterSealedImage(const Options& options, int argc, char** argv) {
   if (options.privilege == Privilege::kRootless) {
     if (auto entered = EnterUserNamespace(options.id_helpers); !entered) return entered.error();
   }
-  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return {Step::kNonDumpable, 0, errno, 0};
-  std::vector<char*> arguments(argv, argv + argc);
-  char sealed[] = "--sealed";
-  arguments.push_back(sealed);
-  arguments.push_back(nullptr);
   const char* const folders[] = {options.root.c_str(), options.run.c_str()};
-  return ExecSealedCopy(folders, arguments.data());
+  return ExecSealed(folders, argc, argv);
 }
 
 Result<> Prepare(Runtime* runtime, std::string* detail) {

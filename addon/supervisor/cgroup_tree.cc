@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "launch/cgroup_files.h"
 #include "plan/limits_plan.h"
 #include "supervisor/kernel.h"
 
@@ -23,9 +24,7 @@ constexpr char kLeaf[] = "/init";
 constexpr int kMoveRounds = 20;
 
 int WriteText(const std::string& path, std::string_view text) {
-  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file) return errno;
-  return write(file.get(), text.data(), text.size()) < 0 ? errno : 0;
+  return launch::WriteGroupFile(AT_FDCWD, path.c_str(), text);
 }
 
 // A group of v2 that gives controllers to those below may not have processes itself, the root of
@@ -75,7 +74,7 @@ void CopyDown(const std::string& parent, const std::string& group, const char* f
 }
 
 bool Has(const std::string& path, const char* file) {
-  return access((path + file).c_str(), F_OK) == 0;
+  return launch::HasGroupFile(AT_FDCWD, (path + file).c_str());
 }
 
 }  // namespace
@@ -84,7 +83,7 @@ void StartFromParent(const std::string& parent, const std::string& group) {
   CopyDown(parent, group, "/cpuset.cpus");
   CopyDown(parent, group, "/cpuset.mems");
   // New groups below copy by themselves.
-  if (access((group + "/cpuset.cpus").c_str(), F_OK) == 0) {
+  if (Has(group, "/cpuset.cpus")) {
     (void)WriteText(group + "/cgroup.clone_children", "1");
   }
   // Remove when kernel 5.11 is the floor, where memory is always counted upwards.
@@ -92,15 +91,7 @@ void StartFromParent(const std::string& parent, const std::string& group) {
 }
 
 std::string ReadGroupText(const std::string& path) {
-  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return {};
-  std::string text;
-  char buffer[2048];
-  for (;;) {
-    const ssize_t n = RetryEintr([&] { return read(file.get(), buffer, sizeof buffer); });
-    if (n <= 0) return text;
-    text.append(buffer, static_cast<size_t>(n));
-  }
+  return launch::ReadGroupFile(AT_FDCWD, path.c_str());
 }
 
 bool HasWord(std::string_view list, std::string_view word, char divider) {

@@ -3,7 +3,10 @@
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
+
+#include <vector>
 
 #include "supervisor/kernel.h"
 
@@ -83,6 +86,15 @@ Failure ExecSealedCopy(std::span<const char* const> folders, char* const* argv) 
     }
   }
   return failure;
+}
+
+Failure ExecSealed(std::span<const char* const> folders, int argc, char** argv) {
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return {Step::kNonDumpable, 0, errno, 0};
+  std::vector<char*> arguments(argv, argv + argc);
+  char sealed[] = "--sealed";
+  arguments.push_back(sealed);
+  arguments.push_back(nullptr);
+  return ExecSealedCopy(folders, arguments.data());
 }
 
 }  // namespace caisson

@@ -13,4 +13,8 @@ namespace caisson {
 // it run (run folders are often mounted noexec). Returns only on failure.
 [[nodiscard]] Failure ExecSealedCopy(std::span<const char* const> folders, char* const* argv);
 
+// The same with "--sealed" after the arguments, by which the copy knows what it is; not dumpable
+// from before there is one. An exec makes a process dumpable again.
+[[nodiscard]] Failure ExecSealed(std::span<const char* const> folders, int argc, char** argv);
+
 }  // namespace caisson

@@ -58,4 +58,14 @@ int ReceivePacket(int socket, std::span<uint8_t> buffer, Packet* packet, Wait wa
   return 0;
 }
 
+Result<TerminalEnds> ReceiveTerminal(int socket) {
+  uint8_t byte = 0;
+  Packet packet;
+  const int error = ReceivePacket(socket, {&byte, 1}, &packet, Wait::kNever);
+  if (error != 0) return Fail(Step::kTerminal, error);
+  // Fewer: we have no room for more descriptors.
+  if (packet.truncated || packet.fds.size() != 2) return Fail(Step::kTerminal, EMFILE);
+  return TerminalEnds{std::move(packet.fds[0]), std::move(packet.fds[1])};
+}
+
 }  // namespace caisson

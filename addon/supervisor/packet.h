@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace caisson {
@@ -28,5 +29,12 @@ struct Packet {
 
 // 0, or errno. Every descriptor that comes is owned by `packet`, close-on-exec.
 [[nodiscard]] int ReceivePacket(int socket, std::span<uint8_t> buffer, Packet* packet, Wait wait);
+
+// Both ends of a terminal, as the child of a launch sends them before its exec.
+struct TerminalEnds {
+  UniqueFd master;
+  UniqueFd slave;
+};
+[[nodiscard]] Result<TerminalEnds> ReceiveTerminal(int socket);
 
 }  // namespace caisson

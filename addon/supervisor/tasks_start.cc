@@ -364,21 +364,16 @@ void Tasks::OnReport(Task* task) {
 // The child has sent both ends before its exec. The slave stays here, a container's master goes to
 // its log as well as to the program.
 Result<UniqueFd> Tasks::TakeTerminal(Task* task) {
-  uint8_t byte = 0;
-  Packet packet;
-  const int error = ReceivePacket(task->terminal_ends.get(), {&byte, 1}, &packet, Wait::kNever);
+  auto ends = ReceiveTerminal(task->terminal_ends.get());
   task->terminal_ends.reset();
-  if (error != 0) return Fail(Step::kTerminal, error);
-  // Fewer: we have no room for more descriptors.
-  if (packet.truncated || packet.fds.size() != 2) return Fail(Step::kTerminal, EMFILE);
-  UniqueFd master = std::move(packet.fds[0]);
-  task->terminal = std::move(packet.fds[1]);
+  if (!ends) return std::unexpected(ends.error());
+  task->terminal = std::move(ends->slave);
   if (task->log) {
-    UniqueFd copy(fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
+    UniqueFd copy(fcntl(ends->master.get(), F_DUPFD_CLOEXEC, 3));
     if (!copy) return FailErrno(Step::kTerminal);
     task->log->Follow(std::move(copy));
   }
-  return master;
+  return std::move(ends->master);
 }
 
 void Tasks::OnExecuted(Task* task) {

@@ -38,23 +38,24 @@ inline int LoadDeviceProgram(const bpf_insn* program, size_t count) noexcept {
   return higher;
 }
 
-// Beside those of others: each of them must allow what is to be.
-inline int AttachDeviceProgram(int group, int program) noexcept {
+inline bpf_attr DeviceProgramOf(int group, int program) noexcept {
   bpf_attr attr;
   memset(&attr, 0, sizeof attr);
   attr.target_fd = static_cast<uint32_t>(group);
   attr.attach_bpf_fd = static_cast<uint32_t>(program);
   attr.attach_type = BPF_CGROUP_DEVICE;
+  return attr;
+}
+
+// Beside those of others: each of them must allow what is to be.
+inline int AttachDeviceProgram(int group, int program) noexcept {
+  bpf_attr attr = DeviceProgramOf(group, program);
   attr.attach_flags = BPF_F_ALLOW_MULTI;
   return static_cast<int>(Bpf(BPF_PROG_ATTACH, attr));
 }
 
 inline int DetachDeviceProgram(int group, int program) noexcept {
-  bpf_attr attr;
-  memset(&attr, 0, sizeof attr);
-  attr.target_fd = static_cast<uint32_t>(group);
-  attr.attach_bpf_fd = static_cast<uint32_t>(program);
-  attr.attach_type = BPF_CGROUP_DEVICE;
+  bpf_attr attr = DeviceProgramOf(group, program);
   return static_cast<int>(Bpf(BPF_PROG_DETACH, attr));
 }
 

@@ -168,7 +168,7 @@ function kept<T extends object>(
   return bytes;
 }
 
-const CLONE_FLAGS: Readonly<Record<OciNamespace, number>> = {
+export const CLONE_FLAGS: Readonly<Record<OciNamespace, number>> = {
   mount: 0x0002_0000,
   cgroup: 0x0200_0000,
   uts: 0x0400_0000,

@@ -4,16 +4,19 @@ import { DEFAULT_PROFILE, STRICT_PROFILE } from './seccomp-default.js';
 import {
   ARCHITECTURE_BITS,
   MACHINES,
-  planSeccomp,
+  planProfile,
   type SeccompHost,
   type SeccompPlan,
   type SeccompProfilePlan,
   type SeccompRulePlan,
 } from './seccomp-plan.js';
-import { ACTIONS, OPERATORS, parseSeccompProfile } from './seccomp-request.js';
+import { ACTIONS, OPERATORS, parseSeccompProfile, type SeccompAsked } from './seccomp-request.js';
+import type { SeccompProfile } from './security-options.js';
 
 /** `SECCOMP_RET_DATA`: the errno, where an action has one. */
 const DATA = 0xffff;
+
+const PROFILES = { default: DEFAULT_PROFILE, strict: STRICT_PROFILE } as const;
 
 /** Undefined: no filter. */
 export function ociSeccomp(
@@ -23,7 +26,7 @@ export function ociSeccomp(
 ): OciSeccomp | undefined {
   if (seccomp === 'unconfined') return undefined;
   const profile =
-    typeof seccomp === 'string' ? expand(seccomp === 'strict', capabilities, host) : seccomp;
+    typeof seccomp === 'string' ? expand(PROFILES[seccomp], capabilities, host) : seccomp;
   const own = MACHINES[host.arch]?.profile;
   const others = Object.entries(ARCHITECTURE_BITS).filter(
     ([name, bit]) => name !== own && (profile.architectures & bit) !== 0,
@@ -37,15 +40,20 @@ export function ociSeccomp(
   };
 }
 
+/** Read when somebody first asks, and not again. */
+const profiles = new Map<SeccompProfile, SeccompAsked>();
+
 function expand(
-  strict: boolean,
+  profile: SeccompProfile,
   capabilities: readonly string[],
   host: SeccompHost,
 ): SeccompProfilePlan {
-  const profile = strict ? STRICT_PROFILE : DEFAULT_PROFILE;
-  const plan = planSeccomp(parseSeccompProfile(profile, 'seccomp'), capabilities, host);
-  if (typeof plan === 'string') throw new Error('a profile stays one');
-  return plan;
+  let asked = profiles.get(profile);
+  if (asked === undefined) {
+    asked = parseSeccompProfile(profile, 'seccomp');
+    profiles.set(profile, asked);
+  }
+  return planProfile(asked, capabilities, host);
 }
 
 function syscallsOf({ names, verdict, args }: SeccompRulePlan): OciSyscalls {

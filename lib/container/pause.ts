@@ -1,5 +1,5 @@
 import { CaissonError } from '../errors/index.js';
-import { remedyFor } from '../host/remedies.js';
+import { remedyOf } from '../host/remedies.js';
 import { Control, Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { assertCan } from './state.js';
@@ -51,6 +51,6 @@ function assertFreezes({ parts }: Supervised): void {
   throw new CaissonError(
     'ERR_UNSUPPORTED',
     { what: 'container.pause()', reason: 'no cgroup that could be frozen is at hand' },
-    { hint: remedyFor({ id: 'freeze', cause, supervisor: '', root: '', runDir: '' }) },
+    { hint: remedyOf('freeze', cause) },
   );
 }

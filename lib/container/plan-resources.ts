@@ -2,7 +2,7 @@
 import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
 import type { HostDevice } from '../host/devices.js';
-import { remedyFor } from '../host/remedies.js';
+import { remedyOf } from '../host/remedies.js';
 import { Control } from '../native/protocol.js';
 import { DEFAULT_DEVICE_RULES } from './device-rules.js';
 import { NO_LIMITS, type IoAsked, type LimitsRequest } from './limits-request.js';
@@ -179,13 +179,7 @@ function need(host: ResourcesHost, control: keyof typeof MISSING, limit: string)
   if ((host.controls & Control[control]) !== 0) return;
   const { reason, cause } = MISSING[control];
   const delegated = host.rootless && cause !== 'no-swap-accounting' && cause !== 'no-io-weight';
-  const hint = remedyFor({
-    id: 'cgroup-controllers',
-    cause: delegated ? 'not-delegated' : cause,
-    supervisor: '',
-    root: '',
-    runDir: '',
-  });
+  const hint = remedyOf('cgroup-controllers', delegated ? 'not-delegated' : cause);
   const who = delegated ? `${reason}, or not delegated to this user` : reason;
   throw new CaissonError('ERR_UNSUPPORTED', { what: `limits.${limit}`, reason: who }, { hint });
 }

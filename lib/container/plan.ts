@@ -1,6 +1,6 @@
 import { checkAbsolutePath, invalid, quote } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
-import { remedyFor } from '../host/remedies.js';
+import { remedyOf } from '../host/remedies.js';
 import type { ResolvedImage } from '../image/resolved-image.js';
 import { grantCapabilities, type CapabilityHost } from './capabilities.js';
 import {
@@ -176,13 +176,7 @@ export function planContainer(
 
 function planParent({ cgroupParent }: ContainerRequest, host: PlanHost): string | undefined {
   if (cgroupParent === undefined || host.cgroups) return cgroupParent;
-  const hint = remedyFor({
-    id: 'cgroups',
-    cause: 'not-delegated',
-    supervisor: '',
-    root: '',
-    runDir: '',
-  });
+  const hint = remedyOf('cgroups', 'not-delegated');
   const reason = 'containers have no cgroup of their own here';
   throw new CaissonError('ERR_UNSUPPORTED', { what: 'cgroupParent', reason }, { hint });
 }

@@ -15,7 +15,8 @@ import { unmapped } from '../errors/unmapped.js';
 export const MAX_STRING_BYTES = 128 * 1024;
 /** execve(2): three quarters of _STK_LIM, for argv and env together. */
 export const MAX_ARGUMENT_BYTES = 6 * 1024 * 1024;
-const MAX_ID = 2 ** 32 - 2;
+/** 2^32-1 means "no change" to the kernel. */
+export const MAX_ID = 2 ** 32 - 2;
 
 /** Absent members are the container's, or the image's. */
 export interface ProcessRequest {

@@ -45,7 +45,14 @@ export function planSeccomp(
   capabilities: readonly string[],
   host: SeccompHost,
 ): SeccompPlan {
-  if (typeof asked === 'string') return asked;
+  return typeof asked === 'string' ? asked : planProfile(asked, capabilities, host);
+}
+
+export function planProfile(
+  asked: SeccompAsked,
+  capabilities: readonly string[],
+  host: SeccompHost,
+): SeccompProfilePlan {
   const machine = MACHINES[host.arch] ?? { docker: host.arch, profile: '' };
   const kernel = kernelOf(host.release);
   const names = [...asked.architectures, ...(asked.subArchitectures.get(machine.profile) ?? [])];

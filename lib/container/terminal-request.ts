@@ -6,10 +6,10 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
-const DEFAULT_SIZE: TerminalSize = Object.freeze({ columns: 80, rows: 24 });
+export const DEFAULT_SIZE: TerminalSize = Object.freeze({ columns: 80, rows: 24 });
 const KEYS: ReadonlySet<string> = new Set(['columns', 'rows']);
 /** ioctl_tty(2): a struct winsize has 16 bits for each. */
-const MOST = 65_535;
+export const MOST_CELLS = 65_535;
 
 /** `tty` of `create`, `start` and `spawn`: the size of the terminal, or undefined for none. */
 export function parseTty(value: unknown): TerminalSize | undefined {
@@ -24,8 +24,8 @@ export function parseTty(value: unknown): TerminalSize | undefined {
 export function parseSize(value: unknown, option: string): TerminalSize {
   const size = checkBag(value, option, KEYS);
   return {
-    columns: checkInteger(size['columns'], `${option}.columns`, 1, MOST),
-    rows: checkInteger(size['rows'], `${option}.rows`, 1, MOST),
+    columns: checkInteger(size['columns'], `${option}.columns`, 1, MOST_CELLS),
+    rows: checkInteger(size['rows'], `${option}.rows`, 1, MOST_CELLS),
   };
 }
 

@@ -21,6 +21,15 @@ export function parseTimeOffsets(value: unknown): TimeOffsets | undefined {
 function parseOffset(value: unknown, option: string): Required<TimeOffset> {
   const { secs, nanosecs } = checkBag(value, option, PARTS);
   if (secs === undefined && nanosecs === undefined) throw invalid(option, 'must say secs');
+  return checkOffset(secs, nanosecs, option);
+}
+
+/** What time_namespaces(7) takes: whole seconds either way, nanoseconds upwards. */
+export function checkOffset(
+  secs: unknown,
+  nanosecs: unknown,
+  option: string,
+): Required<TimeOffset> {
   return {
     secs: checkInteger(secs ?? 0, `${option}.secs`, Number.MIN_SAFE_INTEGER),
     nanosecs: checkInteger(nanosecs ?? 0, `${option}.nanosecs`, 0, MAX_NANOSECONDS),

@@ -172,3 +172,8 @@ export function remedyFor(context: RemedyContext): string {
 export function hasRemedy(cause: string): boolean {
   return REMEDIES[cause] !== undefined;
 }
+
+/** Of an item whose remedy names no path. */
+export function remedyOf(id: string, cause: string): string {
+  return remedyFor({ id, cause, supervisor: '', root: '', runDir: '' });
+}

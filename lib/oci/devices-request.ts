@@ -6,9 +6,9 @@ import {
   notYet,
 } from '../errors/arguments.js';
 import type { OciDevice } from '../container/oci-spec.js';
+import { MAX_ID } from '../container/process-request.js';
 import { items, section } from './config-checks.js';
 
-const MAX_ID = 2 ** 32 - 2;
 /** makedev(3), as the kernel's own numbers go. */
 const MAX_MAJOR = 0xfff;
 const MAX_MINOR = 0xfffff;

@@ -1,6 +1,5 @@
 // A bundle → the fields that the one-shot form of launch takes: those of a Launch, and its own.
-import { encodeLaunch } from '../container/encode.js';
-import type { OciNamespace } from '../container/oci-spec.js';
+import { CLONE_FLAGS, encodeLaunch, hasHome } from '../container/encode.js';
 import type { Plan } from '../container/plan.js';
 import { planSeccomp, type SeccompHost } from '../container/seccomp-plan.js';
 import { StdioKind, Tag } from '../native/protocol.js';
@@ -13,12 +12,6 @@ export interface BundleIdentity {
   /** Absolute path. */
   readonly bundle: string;
 }
-
-const JOIN: Readonly<Partial<Record<OciNamespace, number>>> = {
-  uts: 0x0400_0000,
-  ipc: 0x0800_0000,
-  network: 0x4000_0000,
-};
 
 export function encodeBundle(
   request: BundleRequest,
@@ -42,7 +35,7 @@ export function encodeBundle(
   for (const hook of request.hooks) encodeHook(fields, hook);
   for (const { type, path } of request.joined) {
     fields.group(Tag.namespacePath, (group) =>
-      group.u64(Tag.namespaceKind, JOIN[type] ?? 0).string(Tag.namespaceFile, path),
+      group.u64(Tag.namespaceKind, CLONE_FLAGS[type]).string(Tag.namespaceFile, path),
     );
   }
   return fields.bytes();
@@ -62,7 +55,7 @@ function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
     user: `${uid}:${gid}`,
     groupAdd: request.additionalGids.map(String),
     seccomp: planSeccomp(request.seccomp, spec.process.capabilities.bounding, host),
-    setHome: !spec.process.env.some((entry) => entry.startsWith('HOME=')),
+    setHome: !hasHome(spec.process.env),
     cgroupParent: undefined,
     log: { type: 'none' },
     stdin: 'pipe',

@@ -4,10 +4,10 @@ import {
   checkString,
   invalid,
   notYet,
-  checkInteger,
 } from '../errors/arguments.js';
 import type { OciDevice, OciLinux, OciNamespace, OciResources } from '../container/oci-spec.js';
 import { parseSeccompProfile, type SeccompAsked } from '../container/seccomp-request.js';
+import { checkOffset } from '../container/time-request.js';
 import { items, refuse, section, texts } from './config-checks.js';
 import { parseDevices } from './devices-request.js';
 import { parseResources } from './resources-request.js';
@@ -104,21 +104,12 @@ function parseNamespaces(value: unknown): Pick<LinuxAsked, 'namespaces' | 'joine
 }
 
 const CLOCKS = ['monotonic', 'boottime'] as const;
-const NANOSECONDS = 1_000_000_000;
-
 function parseTimeOffsets(value: unknown): OciLinux['timeOffsets'] {
   const bag = section(value, 'linux.timeOffsets');
   const offsets = CLOCKS.filter((clock) => bag[clock] !== undefined).map((clock) => {
     const option = `linux.timeOffsets.${clock}`;
     const offset = section(bag[clock], option);
-    const secs = checkInteger(offset['secs'] ?? 0, `${option}.secs`, Number.MIN_SAFE_INTEGER);
-    const nanosecs = checkInteger(
-      offset['nanosecs'] ?? 0,
-      `${option}.nanosecs`,
-      0,
-      NANOSECONDS - 1,
-    );
-    return [clock, { secs, nanosecs }] as const;
+    return [clock, checkOffset(offset['secs'], offset['nanosecs'], option)] as const;
   });
   return offsets.length === 0 ? undefined : Object.fromEntries(offsets);
 }

@@ -8,11 +8,11 @@ import {
 } from '../errors/arguments.js';
 import { parseCapabilities } from '../container/capabilities.js';
 import type { OciProcess, OciRlimit } from '../container/oci-spec.js';
-import { parseArgv } from '../container/process-request.js';
+import { MAX_ID, parseArgv } from '../container/process-request.js';
 import { isRlimit } from '../container/rlimits.js';
+import { DEFAULT_SIZE, MOST_CELLS } from '../container/terminal-request.js';
 import { items, refuse, section, texts } from './config-checks.js';
 
-const MAX_ID = 2 ** 32 - 2;
 const MAX_MASK = 0o777;
 /** 2^64-1 is no JavaScript number: what JSON.parse makes of it. */
 const UNLIMITED = 2 ** 64;
@@ -50,16 +50,19 @@ export function parseOciProcess(value: unknown): ProcessAsked {
   };
 }
 
-/** ioctl_tty(2): a struct winsize has 16 bits for each. */
-const MOST = 65_535;
-
 /** The spec has no size without `consoleSize`: then it is that of other terminals here. */
 function parseTerminal(bag: Bag): Pick<OciProcess, 'terminal' | 'consoleSize'> {
   if (!checkBoolean(bag['terminal'] ?? false, 'process.terminal')) return { terminal: false };
   const size = section(bag['consoleSize'], 'process.consoleSize');
   const side = (name: string, otherwise: number): number =>
-    checkInteger(size[name] ?? otherwise, `process.consoleSize.${name}`, 1, MOST);
-  return { terminal: true, consoleSize: { height: side('height', 24), width: side('width', 80) } };
+    checkInteger(size[name] ?? otherwise, `process.consoleSize.${name}`, 1, MOST_CELLS);
+  return {
+    terminal: true,
+    consoleSize: {
+      height: side('height', DEFAULT_SIZE.rows),
+      width: side('width', DEFAULT_SIZE.columns),
+    },
+  };
 }
 
 function parseUser(value: unknown): {

@@ -1,5 +1,5 @@
 import { CaissonError, type KernelFailure } from '../errors/index.js';
-import { remedyFor } from '../host/remedies.js';
+import { remedyOf } from '../host/remedies.js';
 import { kernelFailure, readFailed, systemError, type Failed } from '../native/failure.js';
 import { PROTOCOL_VERSION, Tag, Type, type CgroupMode } from '../native/protocol.js';
 import type { StepName } from '../native/steps.js';
@@ -51,7 +51,7 @@ function startError(failed: Failed): CaissonError {
 function maskedHint({ step, errno, path }: KernelFailure): { readonly hint?: string } {
   if (step !== 'slimRoot' || errno !== 'EPERM' || (path !== 'proc' && path !== 'sys')) return {};
   const cause = path === 'proc' ? 'masked-proc' : 'masked-sysfs';
-  return { hint: remedyFor({ id: 'namespaces', cause, supervisor: '', root: '', runDir: '' }) };
+  return { hint: remedyOf('namespaces', cause) };
 }
 
 const WRITES: ReadonlySet<string> = new Set<StepName>(['store', 'runFolder', 'journal']);

@@ -1,13 +1,12 @@
 import { expect, test } from 'vitest';
 import { pathOfItem } from '../../../lib/container/failure-paths.js';
-import { capabilitiesOf } from '../../../lib/container/capabilities.js';
-import { MASKED_PATHS } from '../../../lib/container/defaults.js';
 import { planContainer } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
 import { failureToError, readFailed, type Failed } from '../../../lib/native/failure.js';
 import { Tag } from '../../../lib/native/protocol.js';
 import { STEPS, type StepName } from '../../../lib/native/steps.js';
 import { FieldReader, FieldWriter } from '../../../lib/native/wire.js';
+import { PLAN_HOST } from '../../helpers/plan-host.js';
 
 const plan = planContainer(
   parseContainer({
@@ -17,29 +16,7 @@ const plan = planContainer(
     mounts: [{ type: 'bind', source: '/src', target: '/dst' }],
   }),
   { id: 'sha256:0', layers: ['layers/skeleton'], config: {}, mounts: [] },
-  {
-    uids: 2 ** 32 - 1,
-    gids: 2 ** 32 - 1,
-    rootless: false,
-    capabilities: capabilitiesOf(2n ** 64n - 1n),
-    devicesAt: () => [],
-    allDevices: () => [],
-    timeNamespaces: true,
-    appArmor: undefined,
-    maskedPaths: MASKED_PATHS,
-    cgroups: true,
-    controls: 0,
-    oomScoreAdj: 0,
-    pageSizes: [],
-    hostname: 'm',
-    mqueue: true,
-    hosts: '',
-    resolvConf: '',
-    stackBytes: Infinity,
-    openFiles: 1024,
-    arch: 'x64',
-    release: '6.1.0-37-amd64',
-  },
+  PLAN_HOST,
   'f'.repeat(64),
 );
 const bind = plan.oci.mounts.findIndex(({ destination }) => destination === '/dst');

@@ -1,35 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { capabilitiesOf } from '../../../lib/container/capabilities.js';
-import { MASKED_PATHS } from '../../../lib/container/defaults.js';
 import { planContainer, planEnv, type Plan, type PlanHost } from '../../../lib/container/plan.js';
 import { parseContainer } from '../../../lib/container/request.js';
 import type { Peers } from '../../../lib/container/shared-namespaces.js';
 import type { ImageConfig } from '../../../lib/image/config.js';
 import type { ImageMount } from '../../../lib/image/resolved-image.js';
+import { PLAN_HOST } from '../../helpers/plan-host.js';
 
-const HOST: PlanHost = {
-  uids: 2 ** 32 - 1,
-  gids: 2 ** 32 - 1,
-  rootless: false,
-  capabilities: capabilitiesOf(2n ** 64n - 1n),
-  devicesAt: () => [],
-  allDevices: () => [],
-  timeNamespaces: true,
-  appArmor: undefined,
-  maskedPaths: MASKED_PATHS,
-  cgroups: true,
-  controls: 0x3ff,
-  oomScoreAdj: 0,
-  pageSizes: ['2MB'],
-  hostname: 'machine',
-  mqueue: true,
-  hosts: '10.0.0.1\tmachine',
-  resolvConf: 'nameserver 10.0.0.2\n',
-  stackBytes: 8 * 2 ** 20,
-  openFiles: 524_288,
-  arch: 'x64',
-  release: '6.1.0-37-amd64',
-};
 const ID = 'abcdef0123456789'.repeat(4);
 
 interface Given {
@@ -48,7 +25,7 @@ function plan({ options = {}, config = {}, mounts = [], host = {}, peers = {} }:
     config,
     mounts,
   } as const;
-  return planContainer(request, image, { ...HOST, ...host }, ID, peers);
+  return planContainer(request, image, { ...PLAN_HOST, ...host }, ID, peers);
 }
 
 const targets = (given: Given): string[] =>
