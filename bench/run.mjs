@@ -175,21 +175,19 @@ async function main() {
   const ask = (op, request) => async (/** @type {number} */ count) =>
     await ours().ask(op, { count, ...request });
 
+  /** Both floors as subjects. @param {number} count @param {string[]} [more] */
+  const floors = (count, more) =>
+    /** @type {const} */ (['naive', 'prepared']).map((program) => ({
+      name: `${program} floor`,
+      unit: 'ms',
+      count,
+      sample: async (/** @type {number} */ times) => await floor(machine, program, times, more),
+    }));
+
   if (wanted('start')) {
     const table = await compare('Start to exit of a static `true`', [
       { name: 'caisson', unit: 'ms', count: 20, sample: ask('run') },
-      {
-        name: 'naive floor',
-        unit: 'ms',
-        count: 20,
-        sample: (count) => floor(machine, 'naive', count),
-      },
-      {
-        name: 'prepared floor',
-        unit: 'ms',
-        count: 20,
-        sample: (count) => floor(machine, 'prepared', count),
-      },
+      ...floors(20),
       { name: 'plain child process of Node', unit: 'ms', count: 20, sample: ask('plainRun') },
       { name: 'crun run', unit: 'ms', count: 6, sample: (count) => ociRun(machine, 'crun', count) },
       { name: 'runc run', unit: 'ms', count: 3, sample: (count) => ociRun(machine, 'runc', count) },
@@ -247,18 +245,7 @@ async function main() {
       'Start to exit of a static `true`, with limits',
       [
         { name: 'caisson', unit: 'ms', count: 20, sample: ask('run', { limited: true }) },
-        {
-          name: 'naive floor',
-          unit: 'ms',
-          count: 20,
-          sample: (count) => floor(machine, 'naive', count, limits),
-        },
-        {
-          name: 'prepared floor',
-          unit: 'ms',
-          count: 20,
-          sample: (count) => floor(machine, 'prepared', count, limits),
-        },
+        ...floors(20, limits),
         {
           name: 'crun run',
           unit: 'ms',
@@ -321,19 +308,7 @@ async function main() {
     ];
     const subjects = [
       { name: 'caisson', unit: 'ms', count: 10, sample: ask('run', { pauseMs: pause }) },
-      {
-        name: 'naive floor',
-        unit: 'ms',
-        count: 10,
-        sample: async (/** @type {number} */ count) => await floor(machine, 'naive', count, more),
-      },
-      {
-        name: 'prepared floor',
-        unit: 'ms',
-        count: 10,
-        sample: async (/** @type {number} */ count) =>
-          await floor(machine, 'prepared', count, more),
-      },
+      ...floors(10, more),
     ];
     tables.push(await compare(`The same, each after ${pause} ms of nothing`, subjects, { notes }));
   }
