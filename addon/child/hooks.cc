@@ -28,50 +28,26 @@ int WaitAtGate(const Context& context) noexcept {
   return got == 0 ? ECANCELED : errno;
 }
 
-// The state of the runtime-spec, as far as it changes. What stays the same was written beforehand.
-class StateText {
- public:
-  StateText(const char* status, pid_t pid) noexcept {
-    Add("{\"status\":\"");
-    Add(status);
-    Add("\",\"pid\":");
-    char digits[12];
-    WriteNumber(digits, static_cast<uint32_t>(pid));
-    Add(digits);
-  }
-  [[nodiscard]] const char* text() const noexcept { return text_; }
-  [[nodiscard]] size_t size() const noexcept { return used_; }
-
- private:
-  void Add(const char* more) noexcept {
-    const size_t length = strlen(more);
-    if (used_ + length >= sizeof text_) return;  // a status is one of a few words
-    memcpy(text_ + used_, more, length + 1);
-    used_ += length;
-  }
-
-  char text_[96] = {};
-  size_t used_ = 0;
-};
-
-// The pipe holds all of it before anybody reads: a hook need not.
-int WriteAll(int pipe, const char* text, size_t size) noexcept {
-  const ssize_t written = write(pipe, text, size);
-  if (written < 0) return errno;
-  return static_cast<size_t>(written) == size ? 0 : EMSGSIZE;
-}
-
+// A pipe that holds the state of the runtime-spec, all of it before anybody reads: a hook need not.
 int MakeStdin(const char* status, pid_t pid, const char* more_state, int* stdin_end) noexcept {
   int ends[2];
   if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return errno;
   int error = fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0 ? 0 : errno;
-  const StateText state(status, pid);
-  if (error == 0) error = WriteAll(ends[1], state.text(), state.size());
-  if (error == 0 && more_state[0] != '\0') {
-    error = WriteAll(ends[1], ",", 1);
-    if (error == 0) error = WriteAll(ends[1], more_state, strlen(more_state));
+  char digits[12];
+  WriteNumber(digits, static_cast<uint32_t>(pid));
+  const char* const parts[] = {
+      "{\"status\":\"", status, "\",\"pid\":", digits, more_state[0] == '\0' ? "" : ",",
+      more_state,       "}"};
+  for (const char* part : parts) {
+    const size_t size = strlen(part);
+    if (error != 0 || size == 0) continue;
+    const ssize_t written = write(ends[1], part, size);
+    if (written < 0) {
+      error = errno;
+    } else if (static_cast<size_t>(written) != size) {
+      error = EMSGSIZE;
+    }
   }
-  if (error == 0) error = WriteAll(ends[1], "}", 1);
   (void)close(ends[1]);
   if (error != 0) {
     (void)close(ends[0]);

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { readAppArmor } from '../host/apparmor.js';
 import { allDevices, devicesAt } from '../host/devices.js';
+import { readText } from '../host/look.js';
 import { thermalPaths } from '../host/thermal.js';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
@@ -14,7 +15,7 @@ const KEY = Symbol('caisson.plan-host');
 /** What plans must know of this machine. Read once a Runtime, but for what is asked for rarely. */
 export function planHost(parts: RuntimeParts): PlanHost {
   return parts.slot(KEY, () => {
-    const limits = readText('/proc/self/limits');
+    const limits = textOf('/proc/self/limits');
     const rootless = parts.mode === 'rootless';
     return {
       rootless,
@@ -40,13 +41,13 @@ export function planHost(parts: RuntimeParts): PlanHost {
       },
       // Only a container in the host's network namespace looks at these, and they may change.
       get hosts() {
-        return readText('/etc/hosts');
+        return textOf('/etc/hosts');
       },
       get resolvConf() {
-        return readText('/etc/resolv.conf');
+        return textOf('/etc/resolv.conf');
       },
       get oomScoreAdj() {
-        return Number(readText('/proc/self/oom_score_adj'));
+        return Number(textOf('/proc/self/oom_score_adj'));
       },
       get pageSizes() {
         return pageSizes();
@@ -75,7 +76,7 @@ const ALL = 2n ** 64n - 1n;
 
 /** What root's programs get at their start. */
 function boundingSet(): bigint {
-  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1];
+  const mask = /^CapBnd:\s*([0-9a-f]+)$/m.exec(textOf('/proc/self/status'))?.[1];
   return mask === undefined ? ALL : BigInt(`0x${mask}`);
 }
 
@@ -92,10 +93,5 @@ function pageSizes(): readonly string[] {
   }
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // a machine without it has nothing to pass on
-  }
-}
+/** A machine without it has nothing to pass on. */
+const textOf = (path: string): string => readText(path) ?? '';

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readText } from './look.js';
 
 const ENABLED = '/sys/module/apparmor/parameters/enabled';
 const PROFILES = '/sys/kernel/security/apparmor/profiles';
@@ -8,18 +8,10 @@ export function readAppArmor(
   enabled = ENABLED,
   profiles = PROFILES,
 ): { readonly profiles: ReadonlySet<string> | undefined } | undefined {
-  if (read(enabled)?.trim() !== 'Y') return undefined;
+  if (readText(enabled)?.trim() !== 'Y') return undefined;
   // "name (mode)", a line each.
-  const names = read(profiles)
+  const names = readText(profiles)
     ?.split('\n')
     .map((line) => line.replace(/ \([a-z]+\)$/, ''));
   return { profiles: names === undefined ? undefined : new Set(names) };
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
-import { accessSync, constants, lstatSync, readdirSync, realpathSync, type Stats } from 'node:fs';
+import { constants, lstatSync, readdirSync, realpathSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
+import { mayAccess } from './look.js';
 
 /** A device node of this machine. */
 export interface HostDevice {
@@ -70,8 +71,8 @@ function collect(place: string, path: string, found: HostDevice[]): void {
       mode: stats.mode & 0o777,
       uid: stats.uid,
       gid: stats.gid,
-      mayRead: may(place, constants.R_OK),
-      mayWrite: may(place, constants.W_OK),
+      mayRead: mayAccess(place, constants.R_OK),
+      mayWrite: mayAccess(place, constants.W_OK),
     });
   }
 }
@@ -90,15 +91,6 @@ function namesIn(folder: string): readonly string[] {
     return readdirSync(folder).sort();
   } catch {
     return [];
-  }
-}
-
-function may(path: string, mode: number): boolean {
-  try {
-    accessSync(path, mode);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { release, version } from 'node:os';
+import { readText } from './look.js';
 
 /**
  * Holes of the kernel that no option of ours stops: they reach from a container to the host through
@@ -59,13 +59,8 @@ export function holesOf(upstream: string): string[] {
  * say (it fixes holes without changing the first three numbers).
  */
 export function upstreamVersion(): string | null {
-  let signature = '';
-  try {
-    signature = readFileSync('/proc/version_signature', 'utf8');
-  } catch {
-    // Ubuntu's own file.
-  }
-  return upstreamOf(release(), version(), signature);
+  // The file is Ubuntu's own.
+  return upstreamOf(release(), version(), readText('/proc/version_signature') ?? '');
 }
 
 /** @internal */

@@ -1,5 +1,6 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { userInfo } from 'node:os';
+import { mayAccess, readText } from './look.js';
 
 /** A run of ids that /etc/subuid or /etc/subgid gives to a user. */
 export interface IdRange {
@@ -32,7 +33,7 @@ export function findIdHelpers(): IdHelpers {
 
 function helper(name: string, file: string, uid: number, own: number): IdHelper | undefined {
   const text = readText(file);
-  if (text === '') return undefined;
+  if (text === undefined) return undefined;
   const ranges = rangesOf(text, uid, userName(uid), own);
   const program = ranges.length === 0 ? undefined : findProgram(name);
   return program === undefined ? undefined : { program, map: mapOf(ranges, own) };
@@ -71,16 +72,9 @@ export function mapOf(ranges: readonly IdRange[], own: number): string {
 /** Where a distribution puts it, not PATH: it runs with root's rights. */
 function findProgram(name: string): string | undefined {
   const folders = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/bin', '/sbin'];
-  return folders.map((folder) => `${folder}/${name}`).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return folders
+    .map((folder) => `${folder}/${name}`)
+    .find((path) => mayAccess(path, constants.X_OK));
 }
 
 /** '' when the user has no entry: then the number is all there is. */
@@ -88,14 +82,6 @@ function userName(uid: number): string {
   try {
     const info = userInfo();
     return info.uid === uid ? info.username : '';
-  } catch {
-    return '';
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }
