@@ -96,7 +96,7 @@ describe('examples', () => {
       setTimeout(() => child.stdin.write(next[1]), 500); // what is to hear it has begun by then
     });
     await once(child, 'close');
-    expect(typed, all).toEqual([]);
+    expect(typed, JSON.stringify(all)).toEqual([]);
     return all;
   }
 
@@ -110,7 +110,7 @@ describe('examples', () => {
         [/[$#] /, 'stty size; tty; sleep 1001\r'],
         [/33 99\s+\/dev\/pts\/\d+/, '\x1a'],
         [/Stopped/, '\x10\x11'],
-        [/Enter comes back/, '\rkill -9 %1; echo back\r'],
+        [/Enter comes back/, '\rkill -9 %1; wait -f %1; echo back\r'],
         [/^back/m, '\x10x\x15exit 5\r'], // a Ctrl-P alone is the shell's
       ]);
       expect(all).toContain('code=5');
