@@ -46,7 +46,7 @@ export async function chaosLane(): Promise<Lane> {
         .filter((line) => line.includes(mark)),
       ...cgroupsBelow(cgroupParent),
       ...files(store.runDir).flatMap((folder) => [folder, ...files(folder)]),
-      ...files(join(store.root, 'scratch')),
+      ...['scratch', 'trash'].flatMap((part) => files(join(store.root, part))),
       ...files(join(store.root, 'containers')).filter((path) => !path.endsWith('/.names')),
     ],
   };

@@ -7,15 +7,24 @@ export function second(): number {
   return 1_000 * emulated * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }
 
-/** Waits until `look` finds nothing; what it still finds after `ms` is the failure. */
+/**
+ * Waits until `look` finds nothing; what it still finds after `ms` is the failure, which also says whether it
+ * was only late.
+ */
 export async function nothingOf(look: () => readonly string[], ms = second()): Promise<void> {
-  const deadline = performance.now() + ms;
-  for (;;) {
-    const left = look();
-    if (left.length === 0) return;
-    if (performance.now() > deadline) throw new Error(`left behind:\n  ${left.join('\n  ')}`);
-    await sleep(20);
-  }
+  const begin = performance.now();
+  const goneAfter = async (patience: number): Promise<number | undefined> => {
+    for (;;) {
+      if (look().length === 0) return performance.now() - begin;
+      if (performance.now() - begin > patience) return undefined;
+      await sleep(20);
+    }
+  };
+  if ((await goneAfter(ms)) !== undefined) return;
+  const left = look().join('\n  ');
+  const late = await goneAfter(ms + 10_000);
+  const end = late === undefined ? 'and stays' : `and was gone after ${late.toFixed()} ms`;
+  throw new Error(`left behind after ${ms.toFixed()} ms, ${end}:\n  ${left}`);
 }
 
 /** Fails when `work` takes longer than any call may that has nothing to wait for. */
