@@ -131,6 +131,15 @@ enum class Freezing : uint8_t { kFreeze, kThaw };
 void ThawAll(const Hierarchy& freezer);
 // How often somebody in the group or below was killed for want of memory; 0 where nobody counts.
 [[nodiscard]] uint64_t OomKills(const Host& host, const std::string& name);
+// Becomes ready each time that the number may have risen (v2), or is about to (v1).
+struct OomWatch {
+  UniqueFd fd;          // invalid: nobody says so
+  uint32_t events = 0;  // EPOLL* to wait for
+  bool early = false;   // v1: the kill comes after
+};
+[[nodiscard]] OomWatch WatchOom(const Host& host, const std::string& name);
+// Not ready any more. The number is to be read after this.
+void ClearOom(const OomWatch& watch);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.
 [[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);
 // When it returns those who were in it are dead, unless the kernel itself holds one up.

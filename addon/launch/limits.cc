@@ -188,16 +188,4 @@ Result<> LimitCgroup(const Host& host, const LimitsPlan& limits, const Cgroup& c
   return ok;
 }
 
-uint64_t OomKills(const Host& host, const std::string& name) {
-  for (const Hierarchy& hierarchy : host.hierarchies) {
-    if ((hierarchy.controls & Bit(Control::kMemory)) == 0) continue;
-    const std::string file = name + (hierarchy.v2 ? "/memory.events" : "/memory.oom_control");
-    const std::string text = ReadGroupFile(hierarchy.folder.get(), file.c_str());
-    constexpr std::string_view kKey = "oom_kill ";
-    const size_t at = text.find(kKey);
-    return at == std::string::npos ? 0 : strtoull(text.c_str() + at + kKey.size(), nullptr, 10);
-  }
-  return 0;
-}
-
 }  // namespace caisson::launch

@@ -69,6 +69,9 @@ enum class Type : uint16_t {
   kFailed = 103,
   kStarted = 104,
   kExited = 105,
+  // Of a Launch that has started, with its id, between Started and Exited; each time that it was
+  // seen, so that several may be one.
+  kOomKilled = 106,  // somebody in it was killed for want of memory
 };
 
 // Tags are unique over the whole protocol, nested groups included.

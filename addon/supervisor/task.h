@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "launch/launch.h"
 #include "plan/protocol.h"
 #include "plan/shared_namespaces.h"
 #include "supervisor/body.h"
@@ -58,6 +59,7 @@ struct Task {
   uint64_t started_ns = 0;
   uint64_t oom_kills = 0;  // of its container's group, since it began
   uint64_t oom_before = 0;
+  uint64_t oom_told = 0;  // of a container, to the program
   uint64_t controls = 0;  // protocol::Control that its group was made for
 
   UniqueFd pidfd;
@@ -69,6 +71,8 @@ struct Task {
   uint32_t list = 0;  // of Pools, that the overlay came from
   Loop::Token pidfd_token = 0;
   Loop::Token report_token = 0;
+  launch::OomWatch oom_watch;
+  Loop::Token oom_token = 0;
   Loop::Timer timeout = {};
 
   std::string group;   // cgroup, "" without

@@ -16,7 +16,7 @@
 namespace caisson {
 
 // The containers and execs of a runtime. tasks_start.cc brings them up to their exec, tasks_end.cc
-// from there to their last answer.
+// from there to their last answer; tasks_oom.cc tells who was killed for want of memory.
 class Tasks {
  public:
   Tasks(Loop& loop, Jobs& jobs, Pools& pools, GroupParents& parents, Answers& answers,
@@ -64,10 +64,14 @@ class Tasks {
   Reported ReadReport(Task* task);
   void OnExecuted(Task* task);
   [[nodiscard]] Result<UniqueFd> TakeTerminal(Task* task);
+  // while it runs
+  void WatchOom(Task* task);
+  void LookForOom(uint32_t id, int looks);
+  void CountOomKills(Task* task);
+  void TellOomKills(Task* container, uint64_t kills);
   // ending
   void FailStart(Task* task, const Failure& failure, std::string detail);
   void OnPidfd(Task* task);
-  void CountOomKills(Task* task);
   void OnTimeout(uint32_t id);
   void Thaw(const Task& task);
   void SendKill(Task* task);

@@ -110,19 +110,6 @@ void Tasks::KillAll(std::function<void()> gone) {
   }
 }
 
-// With the status, since the group goes soon. Where no limit is ours somebody else's may have been
-// reached; then the process was killed.
-void Tasks::CountOomKills(Task* task) {
-  const bool killed = task->status.si_code == CLD_KILLED && task->status.si_status == SIGKILL;
-  const bool asked = task->asked != Reason::kExited || task->kill_wanted;
-  const bool may_be = killed && !asked && task->kind == Kind::kContainer;
-  if (!LimitsMemory(*task) && !may_be) return;
-  const Task* container = task->kind == Kind::kContainer ? task : Find(task->container);
-  if (container == nullptr || container->group.empty()) return;
-  const uint64_t now = launch::OomKills(host_, container->group);
-  task->oom_kills = now > task->oom_before ? now - task->oom_before : 0;
-}
-
 // The process is dead.
 void Tasks::OnPidfd(Task* task) {
   const bool starting = task->state == State::kStarting;
@@ -157,12 +144,13 @@ void Tasks::OnPidfd(Task* task) {
     const bool ours = over->asked == Reason::kKilled || over->asked == Reason::kTimeout;
     if (ours) task->asked = Reason::kKilled;
   }
+  if (starting && said_nothing && executed != Executed::kNo) OnExecuted(task);
   CountOomKills(task);
   loop_.Forget(&task->pidfd_token);
   loop_.Forget(&task->report_token);
+  loop_.Forget(&task->oom_token);
   loop_.Cancel(&task->timeout);
-
-  if (starting && said_nothing && executed != Executed::kNo) OnExecuted(task);
+  task->oom_watch.fd.reset();
   task->terminal.reset();  // its master may end now
   task->finished_ns = RealtimeNs();
   if (task->state == State::kStarting) {

@@ -403,6 +403,7 @@ void Tasks::OnExecuted(Task* task) {
   fds.emplace_back(fcntl(task->pidfd.get(), F_DUPFD_CLOEXEC, 3));
   if (master) fds.push_back(std::move(master));
   answers_.Send(Type::kStarted, task->id, body, std::move(fds));
+  WatchOom(task);
 }
 
 }  // namespace caisson

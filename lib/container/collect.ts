@@ -24,8 +24,6 @@ export interface CollectJob {
   readonly collect: CollectRequest;
   readonly signal: AbortSignal | undefined;
   readonly context: FailureContext;
-  /** Told how it ended, before anybody else is. */
-  readonly ended?: (exit: ExitInfo) => void;
 }
 
 /** For `run` and `exec` alike: no stream of Node's is made, unless `input` is one. */
@@ -55,7 +53,6 @@ export async function collectOutput(
   signal?.addEventListener('abort', kill, { once: true });
   try {
     const collected = await result;
-    job.ended?.(exitInfo(collected.exit));
     if (isAborted(signal)) {
       throw abortError(signal, asAborted(toResult(collected, collect.encoding)));
     }

@@ -29,9 +29,6 @@ export async function execIn(
     collect: request.collect,
     signal: request.signal,
     context: core.failureContext('exec in', asked),
-    ended: (exit) => {
-      core.noteExit(exit);
-    },
   });
 }
 

@@ -71,7 +71,6 @@ export async function spawnIn(
         }
         streams?.processEnded();
         tellEnd(told);
-        core.noteExit(exit);
       },
       failed(error) {
         signal?.removeEventListener('abort', kill);

@@ -62,7 +62,6 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
     const kill = (): void => {
       supervisor.killSoon(target);
     };
-    core.oomTold = false;
     core.enter({ status: 'starting' });
     const { args, env, cwd } = plan.oci.process;
     const context = core.failureContext('start', { argv: args, env, cwd, user: plan.user });
@@ -75,6 +74,9 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
         if (signal?.aborted !== true) resolve();
         core.enter({ status: 'running', run }, 'start');
       },
+      oomKilled() {
+        core.announce('oom');
+      },
       exited(raw: RawExit) {
         signal?.removeEventListener('abort', kill);
         stdin?.destroy();
@@ -85,10 +87,7 @@ function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void
         if (signal?.aborted === true) reject(abortError(signal, exit));
         else resolve();
         if (core.autoRemove) removeBehind(core);
-        // That of an exec was told when that ended.
-        const oom = exit.reason === 'oom' || (exit.oomKilled && !core.oomTold);
-        core.enter({ status: 'exited', exit }, oom ? 'oom' : 'exit');
-        if (oom) core.announce('exit');
+        core.enter({ status: 'exited', exit }, 'exit');
       },
       failed(error) {
         signal?.removeEventListener('abort', kill);

@@ -46,8 +46,6 @@ export class Supervised {
   pausing: Promise<void> = Promise.resolve();
   /** One start, likewise; never rejects. */
   starting: Promise<void> | undefined;
-  /** `'oom'` was told of one of its processes since it was started. */
-  oomTold = false;
   #state: ContainerState = { status: 'created' };
   #lastRun: Run | undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -94,16 +92,9 @@ export class Supervised {
     if (event !== undefined) this.#tell(event, state);
   }
 
-  /** A second event of one change: somebody was killed for want of memory, and it ended. */
+  /** An event that changes no state. */
   announce(event: ContainerEventName): void {
     this.#tell(event, this.#state);
-  }
-
-  /** One of its processes has ended. */
-  noteExit(exit: ExitInfo): void {
-    if (!exit.oomKilled) return;
-    this.oomTold = true;
-    this.announce('oom');
   }
 
   /** Resolves with what `look` finds, now or after a change of state. */

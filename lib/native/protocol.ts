@@ -25,6 +25,7 @@ export const Type = {
   failed: 103,
   started: 104,
   exited: 105,
+  oomKilled: 106,
 } as const;
 export type Type = (typeof Type)[keyof typeof Type];
 

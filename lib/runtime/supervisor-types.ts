@@ -24,13 +24,15 @@ export interface SupervisorFacts {
   readonly mappedGids: number;
 }
 
-/** What a `launch` is told, in this order; `failed` comes instead of the other two. */
+/** What a `launch` is told, in this order; `failed` comes instead of all others. */
 export interface LaunchEvents {
   /**
    * exec has happened; the host's pid, or -1 when the process has been reaped already. `terminal`, where one was
    * asked for, is its master, lent for the call.
    */
   started?(pid: number, terminal: number | undefined): void;
+  /** Of a container: somebody in it was killed for want of memory. As often as it was seen. */
+  oomKilled?(): void;
   exited(exit: RawExit): void;
   failed(error: CaissonError): void;
 }

@@ -125,6 +125,10 @@ export class Supervisor {
           events.started?.(pidfd === undefined ? -1 : this.#binding.pidOf(pidfd), terminal);
           return;
         }
+        if (answer === Type.oomKilled) {
+          events.oomKilled?.();
+          return;
+        }
         this.#entries.delete(id);
         if (bytes === null) {
           if (started) events.exited(lostExit());

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 
-import { Container, type Limits } from '../../lib/index.js';
+import { Container, type ContainerEvent, type Limits } from '../../lib/index.js';
 import { limitable } from '../helpers/limitable.js';
 import { needs } from '../helpers/needs.js';
 import { rejection, testRuntime } from '../helpers/runtime.js';
@@ -42,6 +42,27 @@ describe.skipIf(!limitable('memory'))('memory', () => {
     expect(events).toEqual(['oom']);
     await box.stop({ graceMs: 0 });
     expect(events).toEqual(['oom', 'exit']);
+  });
+
+  test('somebody in a container that goes on is an event at once', async () => {
+    await using box = await Container.create({
+      image: t.image,
+      argv: ['sh', '-c', 'tail /dev/zero; exec sleep infinity'],
+      runtime: t.runtime,
+      limits: { memoryBytes: '32MiB' },
+    });
+    const events: ContainerEvent[] = [];
+    for (const name of ['oom', 'exit'] as const) box.on(name, (event) => events.push(event));
+    await box.start();
+    await expect.poll(() => events.length, { timeout: 20_000 }).toBe(1);
+    expect((await box.inspect()).state).toBe('running');
+    await using exec = await box.spawn(['sh', '-c', 'tail /dev/zero; exec sleep infinity']);
+    await expect.poll(() => events.length, { timeout: 20_000 }).toBe(2);
+    exec.kill('SIGKILL');
+    expect(await exec.exited).toMatchObject({ reason: 'killed', oomKilled: true });
+    expect(await box.stop({ graceMs: 0 })).toMatchObject({ reason: 'killed', oomKilled: true });
+    expect(events.map(({ type }) => type)).toEqual(['oom', 'oom', 'exit']);
+    expect(events[0]?.exit).toBeUndefined();
   });
 
   test('of a container that was started: event, then state', async () => {
