@@ -2,12 +2,14 @@
 #include "supervisor/hand_tidy.h"
 
 #include <dirent.h>
+#include <stdlib.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
 #include <initializer_list>
 #include <string_view>
 
+#include "launch/cgroup_files.h"
 #include "supervisor/hand_start.h"
 #include "supervisor/kernel.h"
 #include "supervisor/log_file.h"
@@ -31,6 +33,38 @@ bool IsEmptyGroup(const launch::Host& host, const std::string& name) {
     // What was counted there is not to be told of the next one.
     const bool counts = (hierarchy.controls & Bit(protocol::Control::kMemory)) != 0;
     if (counts && launch::OomKills(host, name) != 0) return false;
+  }
+  return true;
+}
+
+// Charges outlive whoever made them: caches, what the kernel keeps for itself. So few of them,
+// which go as soon as the memory is wanted, take nothing from the next one.
+bool IsCharged(const launch::Host& host, const launch::Hierarchy& memory, const std::string& name) {
+  constexpr uint64_t kFew = 1 << 20;
+  constexpr uint64_t kShare = 64;
+  const auto bytes = [&](const char* file_v1, const char* file_v2) {
+    const std::string file = name + (memory.v2 ? file_v2 : file_v1);
+    const std::string text = launch::ReadGroupFile(memory.folder.get(), file.c_str());
+    return text.starts_with("max") ? UINT64_MAX : strtoull(text.c_str(), nullptr, 10);
+  };
+  const uint64_t most = bytes("/memory.limit_in_bytes", "/memory.max");
+  return bytes("/memory.usage_in_bytes", "/memory.current") > std::min(kFew, most / kShare) ||
+         launch::OomKills(host, name) != 0;
+}
+
+// Where too much is charged the next one begins with a new group, which on v2 is a whole one.
+bool RenewCharged(const launch::Host& host, const std::string& name, uint64_t controls) {
+  constexpr uint64_t kCharged = Bit(protocol::Control::kMemory) | Bit(protocol::Control::kIo) |
+                                Bit(protocol::Control::kHugepages);
+  for (const launch::Hierarchy& hierarchy : host.hierarchies) {
+    const uint64_t charged = hierarchy.controls & controls & kCharged;
+    if (charged == 0) continue;
+    if (charged == Bit(protocol::Control::kMemory) && !IsCharged(host, hierarchy, name)) continue;
+    const int parent = hierarchy.folder.get();
+    if (hierarchy.v2 || unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 ||
+        mkdirat(parent, name.c_str(), 0755) != 0) {
+      return false;
+    }
   }
   return true;
 }
@@ -84,9 +118,10 @@ bool RecycleFolder(const HandContext& context, const std::string& path, bool mou
          (mounted || RemoveMark(folder->get()));
 }
 
-void TidyGroup(const launch::Host& host, const std::string& group, Fate fate, Message* reply) {
+void TidyGroup(const launch::Host& host, const std::string& group, uint64_t controls, Fate fate,
+               Message* reply) {
   if (group.empty()) return;
-  if (fate == Fate::kRecycle && IsEmptyGroup(host, group)) {
+  if (fate == Fate::kRecycle && IsEmptyGroup(host, group) && RenewCharged(host, group, controls)) {
     reply->recycled |= kRecycledGroup;
   } else if (fate == Fate::kIfEmpty) {
     // What an exec left running goes on in its group, until the container ends.
@@ -128,12 +163,13 @@ void TidyFolder(const HandContext& context, const std::string& folder, Fate fate
 }  // namespace
 
 void Tidy(const HandContext& context, Message& job, Message* reply) {
+  // First, and quickly: the next start waits for the lock of all cgroups when it joins its own.
+  TidyGroup(context.host, job.First(JobTag::kGroup), job.Number(JobTag::kControls),
+            static_cast<Fate>(job.Number(JobTag::kGroupFate)), reply);
   UniqueFd rootfs = std::move(job.fd(Role::kRootfs));
   // The last descriptors of mounts and namespaces: this is where their tear-down happens.
   for (UniqueFd& fd : job.fds) fd.reset();
   job.more.clear();
-  TidyGroup(context.host, job.First(JobTag::kGroup),
-            static_cast<Fate>(job.Number(JobTag::kGroupFate)), reply);
   TidyFolder(context, job.First(JobTag::kFolder),
              static_cast<Fate>(job.Number(JobTag::kFolderFate)), std::move(rootfs), reply);
 }

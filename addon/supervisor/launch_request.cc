@@ -218,6 +218,8 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         break;
       case Tag::kLimits:
         request.controls = plan::ControlsOf(walk.payload());
+        request.limits.assign(reinterpret_cast<const char*>(walk.payload().data()),
+                              walk.payload().size());
         break;
       case Tag::kDeviceRule:
         request.own_device_rules = true;

@@ -22,6 +22,7 @@ struct LaunchRequest {
   uint32_t shared[kSharedKinds] = {};  // ids of running Launches; 0: none
   uint64_t bounding = 0;               // capabilities
   uint64_t controls = 0;               // protocol::Control that its limits need
+  std::string limits;                  // all of them, as they were asked; "": none
   std::string log_path;                // "": no log
   uint64_t log_max_bytes = 0;
   uint32_t log_files = 1;

@@ -45,22 +45,22 @@ std::string Pools::FreshGroup() {
   return with_groups_ ? "slot-" + std::to_string(next_group_++) : std::string();
 }
 
-std::string Pools::TakeGroup(bool* ready) {
-  *ready = false;
-  if (groups_.empty()) return FreshGroup();
+std::string Pools::TakeGroup(const std::string& limits, bool* ready) {
+  if (!limits.empty()) limits_used_ns_ = MonotonicNs();
+  const auto same = std::ranges::find(groups_.rbegin(), groups_.rend(), limits, &Group::limits);
   *ready = true;
-  std::string group = std::move(groups_.back());
-  groups_.pop_back();
-  return group;
-}
-
-std::string Pools::TakeLimitedGroup(bool* ready) {
-  limits_used_ns_ = MonotonicNs();
-  *ready = !limited_groups_.empty();
-  if (!*ready) return FreshGroup();
-  std::string group = std::move(limited_groups_.front());
-  limited_groups_.pop_front();
-  return group;
+  if (same != groups_.rend()) {
+    std::string group = std::move(same->name);
+    groups_.erase(std::next(same).base());
+    return group;
+  }
+  if (!limits.empty() && !limited_groups_.empty()) {
+    std::string group = std::move(limited_groups_.front());
+    limited_groups_.pop_front();
+    return group;
+  }
+  *ready = false;
+  return FreshGroup();
 }
 
 Pools::List* Pools::FindList(uint32_t id) {
@@ -86,19 +86,18 @@ void Pools::ReturnSlot(Slot slot) {
   }
 }
 
-void Pools::ReturnGroup(std::string group) {
-  if (groups_.size() < kMostGroups) {
-    groups_.push_back(std::move(group));
-    return;
-  }
+void Pools::ReturnGroup(Group group) {
+  groups_.push_back(std::move(group));
+  if (groups_.size() <= kMostGroups) return;
   Job job;
   job.urgency = Urgency::kTidy;
-  job.prepare = [group = std::move(group)](Message& message) {
+  job.prepare = [group = std::move(groups_.front().name)](Message& message) {
     message.kind = JobKind::kTidy;
     message.fields.String(JobTag::kGroup, group)
         .U64(JobTag::kGroupFate, static_cast<uint64_t>(Fate::kRemove));
     return true;
   };
+  groups_.erase(groups_.begin());
   jobs_.Submit(std::move(job));
 }
 

@@ -31,14 +31,16 @@ class Pools {
     uint32_t list = 0;         // where it belongs; 0: nowhere
   };
 
+  struct Group {
+    std::string name;
+    std::string limits;  // what the last one had asked for, and the next one will
+  };
+
   // For one start. Nothing prepared is nothing: invalid descriptors, a name to make.
   [[nodiscard]] launch::Kit TakeKit();
   [[nodiscard]] Slot TakeSlot(const std::vector<std::string>& layers);
-  // `ready`: the group exists.
-  [[nodiscard]] std::string TakeGroup(bool* ready);
-  // One that nobody has had, in every hierarchy that limits: charges stay with a group for a while,
-  // so those with limits are not used twice.
-  [[nodiscard]] std::string TakeLimitedGroup(bool* ready);
+  // `ready`: the group exists. It has `limits`, or none yet.
+  [[nodiscard]] std::string TakeGroup(const std::string& limits, bool* ready);
   // The name of one that nobody has had.
   [[nodiscard]] std::string FreshGroup();
   // A container on a slot has ended: it is likely to come back in a moment.
@@ -46,9 +48,7 @@ class Pools {
   // After the end: a folder, with its overlay where it has one, when the container left nothing in
   // it; an empty name when it is gone.
   void ReturnSlot(Slot slot);
-  void ReturnGroup(std::string group);
-  // True when there is a place for one more recycled group.
-  [[nodiscard]] bool wants_groups() const { return groups_.size() < kMostGroups; }
+  void ReturnGroup(Group group);
 
   // A start has begun while `running` others were under way.
   void NoteStart(size_t running);
@@ -91,9 +91,9 @@ class Pools {
   std::deque<launch::Kit> kits_;
   size_t kits_coming_ = 0;
   uint64_t kits_paused_until_ns_ = 0;
-  std::list<List> lists_;  // most recently used first
-  std::vector<std::string> groups_;
-  std::deque<std::string> limited_groups_;
+  std::list<List> lists_;                   // most recently used first
+  std::vector<Group> groups_;               // the last to come back is the last
+  std::deque<std::string> limited_groups_;  // in every hierarchy that limits, without limits yet
   size_t limited_groups_coming_ = 0;
   uint64_t limited_groups_paused_until_ns_ = 0;
   uint64_t limits_used_ns_ = 0;  // 0: never

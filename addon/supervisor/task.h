@@ -38,7 +38,7 @@ struct Task {
   bool kill_wanted = false;  // before its pid was known
   bool group_used = false;   // its group may hold groups, or anything: not to be recycled
   bool frozen = false;       // or about to be: nobody may be started in it
-  bool fresh_group = false;  // it has limits or device rules that no other container has
+  bool fresh_group = false;  // it has device rules or a parent that no other container has
   bool own_group = false;    // one of the supervisor's: recycled
   bool group_ready = false;
   bool own_folder = false;  // a scratch slot
@@ -76,6 +76,7 @@ struct Task {
   Loop::Timer timeout = {};
 
   std::string group;   // cgroup, "" without
+  std::string limits;  // of that group, as they were asked
   std::string folder;  // whose upper/ it writes to
   std::unique_ptr<LogWriter> log;
 
@@ -92,7 +93,6 @@ struct Task {
     std::vector<UniqueFd> sources;
     UniqueFd stdio[3];
     std::string group_parent;
-    bool limited_group = false;  // one prepared for limits will do
     std::string log_path;
     uint64_t log_max_bytes = 0;
     uint32_t log_files = 1;

@@ -88,6 +88,8 @@ class Tasks {
     UniqueFd rootfs;
     uint32_t list = 0;
     std::string group;
+    std::string limits;
+    uint64_t controls = 0;
     std::string folder;
     Fate group_fate = Fate::kRemove;
     Fate folder_fate = Fate::kLeave;

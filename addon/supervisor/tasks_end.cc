@@ -308,7 +308,7 @@ void Tasks::PutAway(std::unique_ptr<Task> task) {
   Fate group_fate = Fate::kRemove;
   if (task->kind == Kind::kExec) {
     if (!task->failed) group_fate = Fate::kIfEmpty;
-  } else if (task->own_group && !task->group_used && pools_.wants_groups()) {
+  } else if (task->own_group && !task->group_used) {
     group_fate = Fate::kRecycle;
   }
   Fate folder_fate = Fate::kLeave;
@@ -324,6 +324,8 @@ void Tasks::PutAway(std::unique_ptr<Task> task) {
     pools_.ExpectSlot(task->list);
   }
   remains->group = std::move(task->group);
+  remains->limits = std::move(task->limits);
+  remains->controls = task->controls;
   remains->folder = std::move(task->folder);
   remains->group_fate = group_fate;
   remains->folder_fate = folder_fate;
@@ -340,6 +342,7 @@ void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
     message.fd(Role::kMountNamespace) = std::move(remains->mount_namespace);
     message.fd(Role::kRootfs) = std::move(remains->rootfs);
     message.fields.String(JobTag::kGroup, remains->group)
+        .U64(JobTag::kControls, remains->controls)
         .U64(JobTag::kGroupFate, static_cast<uint64_t>(remains->group_fate))
         .String(JobTag::kFolder, remains->folder)
         .U64(JobTag::kFolderFate, static_cast<uint64_t>(remains->folder_fate));
@@ -357,7 +360,9 @@ void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
       Debug("tidy of %s %s: step %d errno %d", remains->group.c_str(), remains->folder.c_str(),
             static_cast<int>(reply.failure.step), reply.failure.error);
     }
-    if ((reply.recycled & kRecycledGroup) != 0) pools_.ReturnGroup(std::move(remains->group));
+    if ((reply.recycled & kRecycledGroup) != 0) {
+      pools_.ReturnGroup({std::move(remains->group), std::move(remains->limits)});
+    }
     if (remains->folder_fate == Fate::kLeave) return;
     Pools::Slot slot{{},
                      std::move(reply.fd(Role::kRootfs)),

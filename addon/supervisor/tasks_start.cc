@@ -16,6 +16,14 @@ using protocol::StdioKind;
 using protocol::Tag;
 using protocol::Type;
 
+namespace {
+
+bool MayMount(uint64_t capabilities) {
+  return (capabilities >> CAP_SYS_ADMIN & 1) != 0;
+}
+
+}  // namespace
+
 Task* Tasks::Find(uint32_t id) {
   const auto found = tasks_.find(id);
   return found == tasks_.end() ? nullptr : found->second.get();
@@ -39,8 +47,9 @@ void Tasks::Launch(Request request) {
   task->own_group = task->group.empty();
   task->own_folder = task->folder.empty();
   task->controls = read->controls;
-  // Another one must not have its limits, nor its devices.
-  task->fresh_group = read->controls != 0 || read->own_device_rules || !read->group_parent.empty();
+  task->limits = std::move(read->limits);
+  // Another one must not have its devices.
+  task->fresh_group = read->own_device_rules || !read->group_parent.empty();
   if (!with_groups_) task->group.clear();
   if (auto found = FindPeers(task, *read); !found) {
     return answers_.Failed(request.id, found.error());
@@ -52,8 +61,6 @@ void Tasks::Launch(Request request) {
   start.layers = std::move(read->layers);
   start.namespaces = read->namespaces;
   start.bounding = read->bounding;
-  start.limited_group =
-      read->controls != 0 && !read->own_device_rules && read->group_parent.empty();
   start.group_parent = std::move(read->group_parent);
   start.log_path = std::move(read->log_path);
   start.log_max_bytes = read->log_max_bytes;
@@ -102,7 +109,8 @@ Result<> Tasks::FindPeers(Task* task, const LaunchRequest& request) {
   }
   task->host_namespaces = launch::kJoinedNamespaces & ~(request.namespaces | shared);
   task->own_pids = (request.namespaces & CLONE_NEWPID) != 0;
-  task->group_used = !task->own_pids || task->fresh_group;
+  // Who may mount could mount the group itself, and set it to anything.
+  task->group_used = !task->own_pids || task->fresh_group || MayMount(request.bounding);
   return {};
 }
 
@@ -254,19 +262,15 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
     task->folder = std::move(slot.folder);
     task->list = slot.list;
     // Who may mount could change the file system itself, of which the next one must not know.
-    const bool may_mount = (start.bounding >> CAP_SYS_ADMIN & 1) != 0;
-    if (slot.mount_namespace && !may_mount) {
+    if (slot.mount_namespace && !MayMount(start.bounding)) {
       task->rootfs.reset(fcntl(slot.rootfs.get(), F_DUPFD_CLOEXEC, 3));
     }
     message.fd(Role::kMountNamespace) = std::move(slot.mount_namespace);
     message.fd(Role::kRootfs) = std::move(slot.rootfs);
   }
   if (task->own_group) {
-    if (start.limited_group) {
-      task->group = pools_.TakeLimitedGroup(&task->group_ready);
-    } else {
-      task->group = task->fresh_group ? pools_.FreshGroup() : pools_.TakeGroup(&task->group_ready);
-    }
+    task->group = task->fresh_group ? pools_.FreshGroup()
+                                    : pools_.TakeGroup(task->limits, &task->group_ready);
     if (!start.group_parent.empty() && !task->group.empty()) {
       task->group.insert(0, parents_.PrefixOf(start.group_parent));
     }
