@@ -96,7 +96,8 @@ namespace caisson {
   X(Freeze, "write")                               \
   X(TimeNamespace, "unshare(CLONE_NEWTIME)")       \
   X(Label, "write")                                \
-  X(Init, "execveat")
+  X(Init, "execveat")                              \
+  X(CgroupParent, "write")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

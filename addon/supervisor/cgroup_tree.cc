@@ -27,9 +27,20 @@ int WriteText(const std::string& path, std::string_view text) {
   return launch::WriteGroupFile(AT_FDCWD, path.c_str(), text);
 }
 
-// A group of v2 that gives controllers to those below may not have processes itself, the root of
-// the machine excepted. In a container its root is none: what is there moves to a leaf, again and
-// again, since more may be born meanwhile.
+bool Has(const std::string& path, const char* file) {
+  return launch::HasGroupFile(AT_FDCWD, (path + file).c_str());
+}
+
+// By processes of its own. The root of the machine has no type.
+bool IsHeld(const std::string& group) {
+  return Has(group, "/cgroup.type") && !ReadGroupText(group + "/cgroup.procs").empty();
+}
+
+bool IsMember(const std::string& group) {
+  return HasWord(ReadGroupText(group + "/cgroup.procs"), std::to_string(getpid()), '\n');
+}
+
+// What is there moves to a leaf, again and again, since more may be born meanwhile.
 bool MoveToLeaf(const std::string& group) {
   const std::string leaf = group + kLeaf;
   if (mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST) return false;
@@ -45,8 +56,16 @@ bool MoveToLeaf(const std::string& group) {
   return false;
 }
 
+// For groups below: of whomever, or where we are in the way ourselves.
+enum class Room { kMake, kMakeOurs };
+
 // All at once, which fails wholly when one is refused; then one by one.
-void EnableControllers(const std::string& group) {
+//
+// A group of v2 that gives controllers to those below may not have processes itself, the root of
+// the machine excepted. Some can be given all the same, which makes the group a threaded one, and
+// nobody can be put below it. In a container its root is none: who is there makes room, as we do
+// elsewhere. Other people's processes stay where they are, and nothing is given.
+void EnableControllers(const std::string& group, Room room) {
   const std::string there = ReadGroupText(group + "/cgroup.controllers");
   const std::string control = group + "/cgroup.subtree_control";
   const std::string given = ReadGroupText(control);
@@ -58,9 +77,12 @@ void EnableControllers(const std::string& group) {
     if (has(there) && !has(given)) wanted += std::string(wanted.empty() ? "+" : " +") + name;
   }
   if (wanted.empty()) return;
-  int error = WriteText(control, wanted);
-  if (error == EBUSY && MoveToLeaf(group)) error = WriteText(control, wanted);
-  if (error == 0) return;
+  if (IsHeld(group)) {
+    const bool may_move = room == Room::kMake || IsMember(group);
+    if (!may_move || !MoveToLeaf(group)) return;
+  }
+  const int error = WriteText(control, wanted);
+  if (error == 0 || error == EBUSY) return;
   for (size_t at = 0; at < wanted.size();) {
     const size_t end = std::min(wanted.find(' ', at), wanted.size());
     (void)WriteText(control, wanted.substr(at, end - at));
@@ -71,10 +93,6 @@ void EnableControllers(const std::string& group) {
 void CopyDown(const std::string& parent, const std::string& group, const char* file) {
   if (ReadGroupText(group + file).find_first_not_of('\n') != std::string::npos) return;
   (void)WriteText(group + file, ReadGroupText(parent + file));
-}
-
-bool Has(const std::string& path, const char* file) {
-  return launch::HasGroupFile(AT_FDCWD, (path + file).c_str());
 }
 
 }  // namespace
@@ -105,7 +123,7 @@ bool HasWord(std::string_view list, std::string_view word, char divider) {
 
 int MakeGroupPath(const std::string& base, const std::string& relative, bool v2) {
   std::string path = base;
-  if (v2) EnableControllers(path);
+  if (v2) EnableControllers(path, Room::kMake);
   for (size_t at = 0; at < relative.size();) {
     const size_t start = relative.find_first_not_of('/', at);
     if (start == std::string::npos) break;
@@ -114,7 +132,7 @@ int MakeGroupPath(const std::string& base, const std::string& relative, bool v2)
     path += '/' + relative.substr(start, end - start);
     if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return errno;
     if (v2) {
-      EnableControllers(path);
+      EnableControllers(path, Room::kMakeOurs);
     } else {
       StartFromParent(parent, path);
     }

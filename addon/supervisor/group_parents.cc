@@ -15,12 +15,12 @@ std::string GroupParents::PrefixOf(const std::string& parent) const {
   return prefix + parent + '/' + options_.id + '/';
 }
 
-void GroupParents::Make(const std::string& parent, std::function<void(const Failure&)> ready) {
-  if (made_.contains(parent)) return ready({});
+void GroupParents::Make(const std::string& parent, Ready ready) {
+  if (made_.contains(parent)) return ready({}, 0);
   if (journalled_.insert(parent).second && journal_ != nullptr) {
     for (const CgroupBase& base : bases_) {
       const auto record = journal_->Append("cgroup", base.path + parent + '/' + options_.id);
-      if (!record) return ready(record.error());
+      if (!record) return ready(record.error(), 0);
     }
   }
   Job job;
@@ -32,8 +32,10 @@ void GroupParents::Make(const std::string& parent, std::function<void(const Fail
     return true;
   };
   job.done = [this, parent, ready = std::move(ready)](Message reply) {
-    if (reply.ok()) made_.insert(parent);
-    ready(reply.failure);
+    // What is missing may be given until the next one comes.
+    const uint64_t missing = reply.Number(JobTag::kControls);
+    if (reply.ok() && missing == 0) made_.insert(parent);
+    ready(reply.failure, missing);
   };
   jobs_.Submit(std::move(job));
 }

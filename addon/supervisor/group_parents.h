@@ -24,8 +24,10 @@ class GroupParents {
 
   // What comes before the names of groups below `parent`.
   [[nodiscard]] std::string PrefixOf(const std::string& parent) const;
-  // Makes the runtime's group there unless it is made, journalled before; then `ready`.
-  void Make(const std::string& parent, std::function<void(const Failure&)> ready);
+  // Makes the runtime's group there unless it is made, journalled before; then `ready`. `missing`:
+  // what the runtime can limit, but not there (bits of protocol::Control).
+  using Ready = std::function<void(const Failure& failure, uint64_t missing)>;
+  void Make(const std::string& parent, Ready ready);
 
  private:
   Jobs& jobs_;

@@ -22,6 +22,17 @@ Failure FailureOf(const Result<>& result) {
   return result ? Failure{} : result.error();
 }
 
+void MakeGroupParent(const HandContext& context, const std::string& path, Message* reply) {
+  uint64_t missing = 0;
+  for (size_t i = 0; i < context.cgroup_bases.size(); ++i) {
+    const CgroupBase& base = context.cgroup_bases[i];
+    const int error = MakeGroupPath(base.path, path, base.v2);
+    if (error != 0) reply->failure = {Step::kCgroupCreate, 0, error, 0};
+    if (base.v2) missing |= context.host.hierarchies[i].controls & ~ControlsOfV2(base.path + path);
+  }
+  reply->fields.U64(JobTag::kControls, missing);
+}
+
 void Work(const HandContext& context, Message& job, Message* reply) {
   const launch::Host& host = context.host;
   switch (job.kind) {
@@ -71,12 +82,7 @@ void Work(const HandContext& context, Message& job, Message* reply) {
     case JobKind::kPublish:
       return PublishImport(host, job, reply);
     case JobKind::kGroupParent:
-      for (const CgroupBase& base : context.cgroup_bases) {
-        const std::string path = job.First(JobTag::kPath) + '/' + context.runtime_id;
-        const int error = MakeGroupPath(base.path, path, base.v2);
-        if (error != 0) reply->failure = {Step::kCgroupCreate, 0, error, 0};
-      }
-      return;
+      return MakeGroupParent(context, job.First(JobTag::kPath) + '/' + context.runtime_id, reply);
     case JobKind::kSources:
       return OpenSources(job, reply);
     case JobKind::kOpenFolder: {

@@ -35,7 +35,8 @@ enum class JobKind : uint32_t {
   kImport,   // kFolder (of the copy); source: starts a worker
   kPublish,  // kFolder, kTarget: the imported copy gets its name
   // outer hand
-  kGroupParent,  // kPath: a parent of groups in every hierarchy, and the runtime's own there
+  kGroupParent,  // kPath: a parent of groups in every hierarchy, and the runtime's own there.
+                 // Answer: kControls that are missing there
   kSources,      // body: Launch. Opens the sources of its binds and overlays
   kOpenFolder,   // kPath: a host folder, for an import
   kSweep,        // what dead runtimes left

@@ -83,14 +83,19 @@ void Tasks::Launch(Request request) {
 }
 
 void Tasks::MakeParent(Task* task, uint32_t sources) {
-  parents_.Make(task->start->group_parent, [this, id = task->id, sources](const Failure& failure) {
+  const auto ready = [this, id = task->id, sources](Failure failure, uint64_t missing) {
     Task* waiting = Find(id);
     if (waiting == nullptr) return;
+    missing &= waiting->controls;
+    if (failure.step == Step::kNone && missing != 0) {
+      failure = {Step::kCgroupParent, 0, EBUSY, static_cast<uint32_t>(missing)};
+    }
     if (failure.step == Step::kNone) return OpenSources(waiting, sources);
     loop_.Soon([this, id, failure] {
       if (Task* refused = Find(id)) FailStart(refused, failure, {});
     });
-  });
+  };
+  parents_.Make(task->start->group_parent, ready);
 }
 
 // Those whose namespaces a container is to share run. What such a one has of the host, the new one

@@ -79,7 +79,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'no-io-weight':
     'Use BFQ for the disk (echo bfq | sudo tee /sys/block/DISK/queue/scheduler), or on cgroup v2 a kernel with io.cost.',
   'no-controller':
-    'Mount the controller (v1), or give it to the groups below (v2: cgroup.subtree_control of each group above); the kernel must have been built with it.',
+    'Mount the controller (v1), or give it to the groups below (v2: cgroup.subtree_control of each group above, none of which may have processes itself); the kernel must have been built with it.',
 
   // The kernel.
   'old-kernel': NEWER_KERNEL,

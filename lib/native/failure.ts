@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { CaissonError, type KernelFailure } from '../errors/index.js';
 import { unmapped } from '../errors/unmapped.js';
-import { Tag } from './protocol.js';
+import { Control, Tag } from './protocol.js';
 import { STEPS, type StepName } from './steps.js';
 import type { FieldReader } from './wire.js';
 
@@ -128,6 +128,7 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
     const details = { limit: LIMITS.get(failed.index) ?? 'limits', errno: name };
     return new CaissonError('ERR_LIMIT_REFUSED', details, { cause, ...hintOfLimit(failed, name) });
   }
+  if (failed.step === 'cgroupParent') return notHandedDown(failed.index, cause);
   const refusal = unmappedOf(failed, name, context, cause);
   if (refusal !== undefined) return refusal;
   if (failed.step === 'label') {
@@ -176,6 +177,26 @@ export function kernelFailure(failed: Failed, path: string | undefined): KernelF
     ...(path === undefined ? {} : { path }),
     ...(failed.detail === undefined || failed.detail === path ? {} : { detail: failed.detail }),
   };
+}
+
+/** Of `Control` bits that the machine has, but not the group that was named as the parent. */
+function notHandedDown(controls: number, cause: Error): CaissonError {
+  const names = Object.entries(Control).flatMap(([name, bit]) =>
+    (controls & bit) === 0 ? [] : [name],
+  );
+  return new CaissonError(
+    'ERR_UNSUPPORTED',
+    {
+      what: 'limits below this cgroupParent',
+      reason: `the group hands no controller down for ${names.join(', ')}`,
+    },
+    {
+      cause,
+      hint:
+        'On cgroup v2 a group that has processes itself, or is below one that has, cannot: ' +
+        'move them to a group beside, or name another parent.',
+    },
+  );
 }
 
 /** What the kernel says of an id that the user namespace does not have; with one group, setgroups(2) is shut. */

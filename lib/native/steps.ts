@@ -82,6 +82,7 @@ export const STEPS = [
   { name: 'timeNamespace', syscall: 'unshare(CLONE_NEWTIME)' },
   { name: 'label', syscall: 'write' },
   { name: 'init', syscall: 'execveat' },
+  { name: 'cgroupParent', syscall: 'write' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

@@ -1,4 +1,5 @@
 // needs: the native part; root
+import { spawn } from 'node:child_process';
 import {
   existsSync,
   readFileSync,
@@ -12,9 +13,9 @@ import { dirname, join } from 'node:path';
 import { afterEach, expect } from 'vitest';
 
 import { Container } from '../../lib/index.js';
-import { needs } from '../helpers/needs.js';
+import { cgroupMode, needs } from '../helpers/needs.js';
 import { TEMP_PREFIX } from '../helpers/temp.js';
-import { testRuntime } from '../helpers/runtime.js';
+import { rejection, testRuntime } from '../helpers/runtime.js';
 
 const { describe, test } = needs('native', 'root', 'cgroups');
 const NAME = `${TEMP_PREFIX}parent`;
@@ -74,6 +75,33 @@ describe('cgroupParent', () => {
       cgroupParent: `/${NAME}`,
     });
     expect(stderr).toMatch(/fork/i);
+  });
+
+  // The rule of cgroup v2: controllers are handed down only from groups without processes.
+  test.skipIf(cgroupMode() !== 'v2')('one with processes hands no limits down', async () => {
+    const folder = join(TOP, NAME);
+    mkdirSync(folder);
+    const member = spawn('sleep', ['infinity'], { stdio: 'ignore' });
+    const move = (to: string): void => {
+      writeFileSync(join(to, 'cgroup.procs'), String(member.pid));
+    };
+    const box = { runtime: t.runtime, cgroupParent: `/${NAME}` };
+    const limited = { ...box, limits: { pids: 20 } };
+    try {
+      move(folder);
+      expect(await rejection(Container.run(t.image, ['true'], limited))).toMatchObject({
+        code: 'ERR_UNSUPPORTED',
+        details: { reason: expect.stringContaining('pids') as string },
+        hint: expect.stringContaining('processes') as string,
+      });
+      // Nobody else's processes are moved for it, and who asks for no limits is not in its way.
+      expect(readFileSync(join(folder, 'cgroup.procs'), 'utf8')).toContain(String(member.pid));
+      expect((await Container.run(t.image, ['echo', 'free'], box)).stdout).toBe('free\n');
+      move(TOP);
+      expect((await Container.run(t.image, ['echo', 'held'], limited)).stdout).toBe('held\n');
+    } finally {
+      member.kill('SIGKILL');
+    }
   });
 
   test('nothing is left when the Runtime is closed', async () => {
