@@ -16,7 +16,7 @@
 namespace caisson::launch {
 namespace {
 
-constexpr int kMaxDepth = 32;  // containers may nest groups; nobody needs more
+constexpr int kMaxDepth = 64;  // containers may nest groups; nobody needs more
 constexpr int64_t kPatienceMs = 2000;
 
 // mkdir for a path below `base`, whose first parts may be there.
@@ -101,7 +101,7 @@ void AwaitEmpty(const Hierarchy& hierarchy, const std::string& name) {
   }
 }
 
-Result<> RemoveFrom(const Hierarchy& hierarchy, const std::string& name, uint32_t index) {
+Result<> RemoveFrom(const Hierarchy& hierarchy, const std::string& name, uint32_t index = 0) {
   const int base = hierarchy.folder.get();
   const int64_t deadline = NowMs() + kPatienceMs;
   int64_t pause_ms = 1;
@@ -188,6 +188,10 @@ Result<Cgroup> MakeExecCgroup(const Host& host, const std::string& parent, const
     if (static_cast<int>(i) != own) return OpenFolder(hierarchy, parent, i);
     return MakeGroup(hierarchy.folder.get(), name, static_cast<uint32_t>(i));
   });
+}
+
+Result<> RemoveGroup(const Hierarchy& hierarchy, const std::string& name) {
+  return RemoveFrom(hierarchy, name);
 }
 
 Result<> KillCgroup(const Host& host, const std::string& name) {

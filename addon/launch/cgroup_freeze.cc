@@ -1,5 +1,6 @@
 // zone: native
-#include <dirent.h>
+#include "launch/cgroup_freeze.h"
+
 #include <poll.h>
 
 #include "launch/cgroup_files.h"
@@ -30,21 +31,16 @@ int AwaitFrozen(int folder) {
   }
 }
 
-// v1 can stay FREEZING for ever while members fork: it is thawed for a moment and tried again.
 int FreezeV1(int folder) {
   const int64_t deadline = NowMs() + kPatienceMs;
+  int error = 0;
   do {
-    if (const int error = WriteGroupFile(folder, "freezer.state", "FROZEN"); error != 0) {
-      return error;
-    }
-    for (int look = 0; look < kLooks; ++look) {
-      if (ReadGroupFile(folder, "freezer.state").starts_with("FROZEN")) return 0;
-      PauseMs(1);
-    }
+    error = FreezeOnceV1(folder);
+    if (error != EBUSY) return error;
     (void)WriteGroupFile(folder, "freezer.state", "THAWED");
     PauseMs(1);
   } while (NowMs() < deadline);
-  return EBUSY;
+  return error;
 }
 
 int Thaw(int folder, bool v2) {
@@ -61,6 +57,16 @@ int Freeze(int folder, bool v2) {
 
 }  // namespace
 
+int FreezeOnceV1(int folder) {
+  const int error = WriteGroupFile(folder, "freezer.state", "FROZEN");
+  if (error != 0) return error;
+  for (int look = 0; look < kLooks; ++look) {
+    if (ReadGroupFile(folder, "freezer.state").starts_with("FROZEN")) return 0;
+    PauseMs(1);
+  }
+  return EBUSY;
+}
+
 Result<> SetFrozen(const Host& host, const std::string& name, Freezing wanted) {
   for (const Hierarchy& hierarchy : host.hierarchies) {
     if ((hierarchy.controls & Bit(protocol::Control::kFreeze)) == 0) continue;
@@ -73,17 +79,6 @@ Result<> SetFrozen(const Host& host, const std::string& name, Freezing wanted) {
     return {};
   }
   return Fail(Step::kFreeze, EOPNOTSUPP);
-}
-
-void ThawAll(const Hierarchy& freezer) {
-  const int fd = openat(freezer.folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR* groups = fd < 0 ? nullptr : fdopendir(fd);
-  if (groups == nullptr) return;
-  while (const dirent* entry = readdir(groups)) {
-    if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
-    (void)WriteGroupFile(fd, (std::string(entry->d_name) + "/freezer.state").c_str(), "THAWED");
-  }
-  (void)closedir(groups);
 }
 
 }  // namespace caisson::launch

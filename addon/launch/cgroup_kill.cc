@@ -4,23 +4,27 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "launch/cgroup_files.h"
+#include "launch/cgroup_freeze.h"
 #include "launch/patience.h"
 #include "sys/process.h"
 
 namespace caisson::launch {
 namespace {
 
-constexpr int kMaxDepth = 32;
+constexpr int kMaxDepth = 64;
 constexpr int kMaxRounds = 64;
+constexpr int kDyingMs = 100;
 
 // Pids as this process sees them; 0 stands for one in a pid namespace beside ours.
 std::vector<pid_t> ReadPids(int folder) {
@@ -37,18 +41,20 @@ std::vector<pid_t> ReadPids(int folder) {
 }
 
 // A pid that was read may belong to somebody else by now: the pidfd holds whoever has it, and only
-// if that is still a member is it killed.
-void KillMembers(int folder) {
+// if that is still a member is it killed. `way_out`, unless -1: a group that they are moved to.
+void KillMembers(int folder, int way_out) {
   std::vector<UniqueFd> pidfds;
   const std::vector<pid_t> before = ReadPids(folder);
   pidfds.reserve(before.size());
   for (const pid_t pid : before) pidfds.emplace_back(sys::PidfdOpen(pid));
   const std::vector<pid_t> after = ReadPids(folder);
   for (size_t i = 0; i < before.size(); ++i) {
-    if (!pidfds[i]) continue;
-    for (const pid_t pid : after) {
-      if (pid == before[i]) (void)sys::PidfdSendSignal(pidfds[i].get(), SIGKILL);
-    }
+    if (!pidfds[i] || std::ranges::find(after, before[i]) == after.end()) continue;
+    (void)sys::PidfdSendSignal(pidfds[i].get(), SIGKILL);
+    if (way_out < 0) continue;
+    (void)WriteGroupFile(way_out, "cgroup.procs", std::to_string(before[i]));
+    pollfd end = {.fd = pidfds[i].get(), .events = POLLIN, .revents = 0};
+    (void)poll(&end, 1, kDyingMs);
   }
 }
 
@@ -74,19 +80,31 @@ bool EachGroup(int folder, int depth, Visit visit) {
   return populated;
 }
 
-// The freezer holds a forking group still, but not reliably: it can stay FREEZING while members
-// fork on, so it is thawed and tried again. SIGKILL waits until thawed. Never left frozen.
-int KillByFreezer(int folder) {
+bool KillAll(int folder) {
+  return EachGroup(folder, 0, [](int group) { KillMembers(group, -1); });
+}
+
+void ThawV1(int group) {
+  (void)WriteGroupFile(group, "freezer.state", "THAWED");
+}
+
+// SIGKILL waits until thawed, and the groups of an exec whose container stands still cannot be:
+// those who are killed leave for the one group above both, and run no further than to their end.
+void LeaveToDie(int above, int folder) {
+  const bool held = ReadGroupFile(folder, "freezer.parent_freezing").starts_with('1');
+  if (!held || ReadGroupFile(above, "freezer.state").starts_with("FR")) return;
+  (void)EachGroup(folder, 0, [above](int group) { KillMembers(group, above); });
+}
+
+// The freezer holds a forking group still, but not reliably, so it is tried again. Never left
+// frozen.
+int KillByFreezer(const Hierarchy& hierarchy, int folder) {
   for (int round = 0; round < kMaxRounds; ++round) {
-    bool frozen = false;
-    (void)WriteGroupFile(folder, "freezer.state", "FROZEN");
-    for (int look = 0; look < 10 && !frozen; ++look) {
-      frozen = ReadGroupFile(folder, "freezer.state").starts_with("FROZEN");
-      if (!frozen) PauseMs(1);
-    }
-    (void)EachGroup(folder, 0, KillMembers);
-    (void)WriteGroupFile(folder, "freezer.state", "THAWED");
-    if (frozen) return 0;
+    const int error = FreezeOnceV1(folder);
+    (void)KillAll(folder);
+    (void)EachGroup(folder, 0, ThawV1);
+    LeaveToDie(hierarchy.folder.get(), folder);
+    if (error == 0) return 0;
   }
   return EBUSY;
 }
@@ -103,18 +121,22 @@ int KillGroup(const Hierarchy& hierarchy, const std::string& name) {
     if (error == 0 || error == ENODEV) return 0;
     if (WriteGroupFile(folder.get(), "cgroup.freeze", "1") == 0) {
       // A frozen task of v2 dies at once when killed.
-      (void)EachGroup(folder.get(), 0, KillMembers);
+      (void)KillAll(folder.get());
       (void)WriteGroupFile(folder.get(), "cgroup.freeze", "0");
     }
   } else if (HasGroupFile(folder.get(), "freezer.state")) {
-    return KillByFreezer(folder.get());
+    return KillByFreezer(hierarchy, folder.get());
   }
   // Without a way to hold them still: again until nobody is born any more.
   for (int round = 0; round < kMaxRounds; ++round) {
-    if (!EachGroup(folder.get(), 0, KillMembers)) return 0;
+    if (!KillAll(folder.get())) return 0;
     PauseMs(1);
   }
   return EBUSY;
+}
+
+void ThawAll(int folder) {
+  (void)EachGroup(folder, 0, ThawV1);
 }
 
 }  // namespace caisson::launch

@@ -127,8 +127,8 @@ struct Started {
 // in time is let go.
 enum class Freezing : uint8_t { kFreeze, kThaw };
 [[nodiscard]] Result<> SetFrozen(const Host& host, const std::string& name, Freezing wanted);
-// v1: whatever stands still in the groups of `freezer` goes on, and so can die.
-void ThawAll(const Hierarchy& freezer);
+// v1: whatever stands still in the group or below goes on, and so can die.
+void ThawAll(int folder);
 // How often somebody in the group or below was killed for want of memory; 0 where nobody counts.
 [[nodiscard]] uint64_t OomKills(const Host& host, const std::string& name);
 // Becomes ready each time that the number may have risen (v2), or is about to (v1).
@@ -142,6 +142,8 @@ struct OomWatch {
 void ClearOom(const OomWatch& watch);
 // Kills what is in it (and below), waits until empty, removes it. Absent is success.
 [[nodiscard]] Result<> RemoveCgroup(const Host& host, const std::string& name);
+// The same in one hierarchy, whose `folder` and `v2` matter alone.
+[[nodiscard]] Result<> RemoveGroup(const Hierarchy& hierarchy, const std::string& name);
 // When it returns those who were in it are dead, unless the kernel itself holds one up.
 [[nodiscard]] Result<> KillCgroup(const Host& host, const std::string& name);
 // Makes upper/ and work/ in `folder_fd` where they are missing.

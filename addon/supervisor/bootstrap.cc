@@ -105,8 +105,13 @@ void LetFrozenDie(int pidfd, int life, const Runtime& runtime) {
                    {.fd = life, .events = 0, .revents = 0}};
   while (ends[0].revents == 0 && ends[1].revents == 0) (void)poll(ends, 2, -1);
   if (poll(ends, 1, kUsuallyMs) > 0) return;
-  for (const launch::Hierarchy& hierarchy : runtime.cgroups.hierarchies) {
-    if (hierarchy.name == "freezer") launch::ThawAll(hierarchy);
+  // Those below other parents included.
+  auto records = Journal::Read(runtime.run.folder.get());
+  if (!records) return;
+  for (const JournalRecord& record : *records) {
+    if (record.kind != "cgroup") continue;
+    const UniqueFd group(open(record.text.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (group) launch::ThawAll(group.get());
   }
 }
 

@@ -1,12 +1,9 @@
 // zone: native
 #include "supervisor/cgroup_root.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include <algorithm>
 #include <string_view>
@@ -51,47 +48,6 @@ std::string OwnGroup(std::string_view controller) {
 // An ordinary user owns a group only where it was delegated: then new groups go below it.
 bool IsDelegated(const std::string& folder) {
   return access(folder.c_str(), W_OK) == 0 && access((folder + "/cgroup.procs").c_str(), W_OK) == 0;
-}
-
-void SleepMs(long ms) {
-  const timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-  (void)nanosleep(&pause, nullptr);
-}
-
-// Sends SIGKILL to what is in the group itself. Best effort; the caller looks again.
-void KillMembers(const std::string& path) {
-  UniqueFd kill_file(open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
-  if (kill_file && write(kill_file.get(), "1", 1) == 1) return;
-  const std::string members = ReadGroupText(path + "/cgroup.procs");
-  for (size_t at = 0; at < members.size();) {
-    const pid_t pid = atoi(members.c_str() + at);
-    // 0: a process of a pid namespace that is not ours to see.
-    if (pid > 0) (void)kill(pid, SIGKILL);
-    const size_t end = members.find('\n', at);
-    if (end == std::string::npos) break;
-    at = end + 1;
-  }
-  // A frozen group dies only when thawed (v1).
-  UniqueFd freezer(open((path + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC));
-  if (freezer) (void)write(freezer.get(), "THAWED", 6);
-}
-
-int RemoveOnce(const std::string& path, int depth) {
-  if (rmdir(path.c_str()) == 0 || errno == ENOENT || errno == ENODEV) return 0;
-  if (depth > 64) return ELOOP;
-  DIR* folder = opendir(path.c_str());
-  if (folder == nullptr) return errno == ENOENT ? 0 : errno;
-  int first_error = 0;
-  while (const dirent* entry = readdir(folder)) {
-    const std::string_view name = entry->d_name;
-    if (entry->d_type != DT_DIR || name == "." || name == "..") continue;
-    const int error = RemoveOnce(path + '/' + entry->d_name, depth + 1);
-    if (first_error == 0) first_error = error;
-  }
-  (void)closedir(folder);
-  KillMembers(path);
-  if (rmdir(path.c_str()) == 0 || errno == ENOENT || errno == ENODEV) return 0;
-  return first_error != 0 ? first_error : errno;
 }
 
 // A hierarchy that may be used, by where it is mounted.
@@ -168,7 +124,7 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
         return std::unexpected(record.error());
       }
     }
-    if (MakeGroupPath(parent + options.cgroup_parent, '/' + options.id, v2) != 0) continue;
+    if (MakeGroupPath(parent, options.cgroup_parent + '/' + options.id, v2) != 0) continue;
     UniqueFd folder(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!folder) continue;
     (v2 ? has_v2 : has_v1) = true;
@@ -201,13 +157,14 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
 }
 
 Result<> RemoveCgroupPath(const std::string& path) {
-  int error = 0;
-  for (int waited = 0; waited < 1000; waited += waited < 20 ? 1 : 10) {
-    error = RemoveOnce(path, 0);
-    if (error == 0) return {};
-    SleepMs(waited < 20 ? 1 : 10);
-  }
-  return Fail(Step::kCgroupRemove, error);
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos || slash == 0) return Fail(Step::kCgroupRemove, EINVAL);
+  const std::string above = path.substr(0, slash);
+  launch::Hierarchy hierarchy;
+  hierarchy.folder.reset(open(above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!hierarchy.folder) return errno == ENOENT ? Result<>() : FailErrno(Step::kCgroupRemove);
+  hierarchy.v2 = FileSystem(above) == CGROUP2_SUPER_MAGIC;
+  return launch::RemoveGroup(hierarchy, path.substr(slash + 1));
 }
 
 }  // namespace caisson

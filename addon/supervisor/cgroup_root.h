@@ -27,8 +27,8 @@ struct CgroupRoots {
 // (read-only, not delegated) is left out: whoever needs it is refused later, by name.
 [[nodiscard]] Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal);
 
-// Kills what is in the group at an absolute path, or below it, and removes it. Waits up to a second
-// for the dying. Absent is success.
+// Kills what is in the group at an absolute path, or below it, and removes it. Waits up to two
+// seconds for the dying. Absent is success.
 [[nodiscard]] Result<> RemoveCgroupPath(const std::string& path);
 
 }  // namespace caisson
