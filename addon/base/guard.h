@@ -21,6 +21,7 @@ enum class Guard : uint8_t {
   kDeviceRules,      // nor those that are made inside, on a file system that has some
   kCgroupNamespace,  // what a container sees of cgroups begins at its own
   kCgroupReadOnly,   // and cannot be changed
+  kOwnHierarchies,   // who may mount has a group of its own in all of them
   kClosedDescriptors,
   kNotDumpable,  // nothing of a process that joins can be read or attached to
   kOwnKeyring,

@@ -21,8 +21,7 @@ int JoinCgroup(Context& context) noexcept {
 // Not a flag of the clone: that would root it at the parent's cgroup, siblings in sight
 // (copy_cgroup_ns() uses `current`).
 int EnterCgroupNamespace(Context& context) noexcept {
-  if ((context.launch->namespaces & CLONE_NEWCGROUP) == 0) return 0;
-  if (!CAISSON_GUARD(kCgroupNamespace)) return 0;
+  if (!context.cgroup_namespace || !CAISSON_GUARD(kCgroupNamespace)) return 0;
   return sys::Unshare(CLONE_NEWCGROUP) == 0 ? 0 : errno;
 }
 

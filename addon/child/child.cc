@@ -92,6 +92,8 @@ constexpr ChildStep kLaunchSteps[] = {
 // A further process of a running container.
 constexpr ChildStep kJoinSteps[] = {
     {Step::kCgroupJoin, JoinCgroup},
+    // For who may mount in a container that may not.
+    {Step::kCgroupNamespace, EnterCgroupNamespace},
     // While a fully visible procfs is in sight, which a masked one in the container is not.
     {Step::kSubreaper, PrepareSubreaper},
     {Step::kJoinNamespaces, JoinNamespaces},

@@ -52,9 +52,10 @@ struct Context {
   bool rootless = false;
   bool one_group = false;  // of the user namespace: setgroups(2) is shut
   bool die_with_parent = false;
-  int init_pidfd = -1;           // join: the container's pid 1
-  uint64_t join_namespaces = 0;  // join: CLONE_NEW* to enter by init_pidfd
-  bool subreaper = false;        // stay as the parent of what is executed
+  int init_pidfd = -1;            // join: the container's pid 1
+  uint64_t join_namespaces = 0;   // join: CLONE_NEW* to enter by init_pidfd
+  bool cgroup_namespace = false;  // a new one, once it is in its group
+  bool subreaper = false;         // stay as the parent of what is executed
 
   // Worked out by the child.
   int proc = -1;        // a procfs of our own pid namespace, never found by a path of the image's

@@ -185,8 +185,10 @@ Result<Cgroup> MakeExecCgroup(const Host& host, const std::string& parent, const
   const int own = KillingHierarchy(host);
   return EachFolder(host, name, controls, [&](size_t i) {
     const Hierarchy& hierarchy = host.hierarchies[i];
-    if (static_cast<int>(i) != own) return OpenFolder(hierarchy, parent, i);
-    return MakeGroup(hierarchy.folder.get(), name, static_cast<uint32_t>(i));
+    const bool others = static_cast<int>(i) != own;
+    // The container may be in fewer hierarchies than who may mount has to be.
+    if (others && (controls & kEveryHierarchy) == 0) return OpenFolder(hierarchy, parent, i);
+    return MakeGroup(hierarchy.folder.get(), others ? parent : name, static_cast<uint32_t>(i));
   });
 }
 

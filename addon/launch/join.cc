@@ -24,6 +24,7 @@ Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd, uin
   context.init_pidfd = init_pidfd;
   context.join_namespaces = namespaces;
   if (plan.time_namespace) context.join_namespaces |= CLONE_NEWTIME;
+  context.cgroup_namespace = has_cgroup && (namespaces & CLONE_NEWCGROUP) == 0;
   context.subreaper = !has_cgroup;
 
   const ChildrenIn inside(init_pidfd);

@@ -170,6 +170,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
 
   // The cgroup namespace is the child's to unshare; see its step.
   uint64_t namespaces = plan.namespaces & ~uint64_t{CLONE_NEWCGROUP};
+  context.cgroup_namespace = namespaces != plan.namespaces;
   const auto enter = [&](uint64_t flag, Part part) {
     if ((namespaces & flag) == 0 || !kit[part]) return -1;
     namespaces &= ~flag;

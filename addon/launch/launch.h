@@ -29,7 +29,7 @@ struct Hierarchy {
   UniqueFd folder;  // the runtime's own cgroup in this hierarchy
   bool v2 = false;
   std::string name;       // v1: what names it as a mount option ("pids", "freezer", "name=systemd")
-  uint64_t controls = 0;  // protocol::Control of what can be limited here
+  uint64_t controls = 0;  // protocol::Control of what can be limited here; kEveryHierarchy
   bool always = true;     // every container is in it; else only one that is limited here
 };
 
@@ -116,8 +116,8 @@ struct Started {
 // One that was made before.
 [[nodiscard]] Result<Cgroup> OpenCgroup(const Host& host, const std::string& name,
                                         uint64_t controls);
-// For an exec in the container whose group `parent` was made with `controls`: a group of its own
-// where it can be killed, the container's everywhere else.
+// For an exec in the container whose group `parent` was made with `controls`, or these but for
+// kEveryHierarchy: a group of its own where it can be killed, the container's everywhere else.
 [[nodiscard]] Result<Cgroup> MakeExecCgroup(const Host& host, const std::string& parent,
                                             const std::string& name, uint64_t controls);
 // Writes what is asked into a fresh group. Failure{kCgroupLimit, errno, the tag of the limit}.
@@ -162,7 +162,8 @@ enum class Parent { kCaller, kSupervisor };
                                      std::string* kernel_log);
 
 // `init` is a pidfd of the container's pid 1, `namespaces` those of it to enter beside its pid
-// namespace: not the host's own, which a user namespace may not enter and we are in. With no cgroup
+// namespace: not the host's own, which a user namespace may not enter and we are in. Without
+// CLONE_NEWCGROUP among them there is a new one, rooted at `cgroup`. With no cgroup
 // the process is put under a subreaper that kills its descendants when asked (kKillTreeSignal to
 // the returned pid); so is that of a Launch into another container's pid namespace.
 constexpr uint64_t kJoinedNamespaces =

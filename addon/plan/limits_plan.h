@@ -60,6 +60,10 @@ struct DeviceRule {
   uint32_t minor = kAny;
 };
 
+// Beside the controls that a container is to be limited by: it may mount, and so it is to have a
+// group of its own in every v1 hierarchy, or it would see that of its supervisor, or the host's.
+constexpr uint64_t kEveryHierarchy = uint64_t{1} << 63;
+
 constexpr uint64_t Bit(protocol::Control control) noexcept {
   return static_cast<uint64_t>(control);
 }

@@ -27,22 +27,29 @@ long FileSystem(const std::string& path) {
   return static_cast<long>(info.f_type);
 }
 
-// The path of our own group in the hierarchy whose line in /proc/self/cgroup, "5:cpu,cpuacct:/a",
-// has this controller ("" for cgroup2).
-std::string OwnGroup(std::string_view controller) {
+// Gives the controllers of each hierarchy ("" for cgroup2) and the path of our own group in it,
+// from its line in /proc/self/cgroup: "5:cpu,cpuacct:/a", "1:name=systemd:/".
+template <typename Take>
+void EachOwnGroup(Take take) {
   const std::string text = ReadGroupText("/proc/self/cgroup");
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = std::string_view(text).substr(at, end - at);
     const size_t first = line.find(':');
     const size_t second = line.find(':', first + 1);
-    if (second != std::string_view::npos &&
-        HasWord(line.substr(first + 1, second - first - 1), controller, ',')) {
-      return std::string(line.substr(second + 1));
+    if (second != std::string_view::npos) {
+      take(line.substr(first + 1, second - first - 1), line.substr(second + 1));
     }
     at = end + 1;
   }
-  return {};
+}
+
+std::string OwnGroup(std::string_view controller) {
+  std::string group;
+  EachOwnGroup([&](std::string_view controllers, std::string_view path) {
+    if (group.empty() && HasWord(controllers, controller, ',')) group = path;
+  });
+  return group;
 }
 
 // An ordinary user owns a group only where it was delegated: then new groups go below it.
@@ -57,8 +64,24 @@ struct Candidate {
   bool always = true;
 };
 
+constexpr const char* kLimiting[] = {"memory", "cpu", "cpuset", "blkio", "hugetlb"};
+constexpr const char* kAlways[] = {"devices", "pids", "freezer"};
+
+// Those of v1 in which nothing can be limited or held.
+void FindOthers(const std::string& base, std::vector<Candidate>* found) {
+  EachOwnGroup([&](std::string_view controllers, std::string_view) {
+    const auto is_in = [&](const char* name) { return HasWord(controllers, name, ','); };
+    if (controllers.empty() || std::ranges::any_of(kLimiting, is_in) ||
+        std::ranges::any_of(kAlways, is_in)) {
+      return;
+    }
+    const std::string first(controllers.substr(0, controllers.find(',')));
+    found->push_back({base + '/' + first.substr(first.find('=') + 1), first, false});
+  });
+}
+
 // Undone last in first out: the freezer goes first, since what is frozen there dies nowhere.
-std::vector<Candidate> FindCandidates(bool* pure_v2) {
+std::vector<Candidate> FindCandidates(Privilege privilege, bool* pure_v2) {
   const std::string base = kMountPoint;
   *pure_v2 = FileSystem(base) == CGROUP2_SUPER_MAGIC;
   if (*pure_v2) return {{base, "", true}};
@@ -66,10 +89,12 @@ std::vector<Candidate> FindCandidates(bool* pure_v2) {
   if (FileSystem(base + "/unified") == CGROUP2_SUPER_MAGIC) {
     found.push_back({base + "/unified", "", true});
   }
-  for (const char* controller : {"memory", "cpu", "cpuset", "blkio", "hugetlb"}) {
+  // To a user namespace the kernel gives no power over the others.
+  if (privilege == Privilege::kRoot) FindOthers(base, &found);
+  for (const char* controller : kLimiting) {
     found.push_back({base + '/' + controller, controller, false});
   }
-  for (const char* controller : {"devices", "pids", "freezer"}) {
+  for (const char* controller : kAlways) {
     found.push_back({base + '/' + controller, controller, true});
   }
   std::erase_if(found, [](const Candidate& candidate) {
@@ -82,6 +107,8 @@ std::vector<Candidate> FindCandidates(bool* pure_v2) {
 // have a link by each name.
 std::string MountName(const Candidate& candidate) {
   char target[PATH_MAX];
+  // Without controllers.
+  if (candidate.controller.starts_with("name=")) return candidate.controller;
   if (candidate.controller.empty()) return {};
   if (realpath(candidate.mount.c_str(), target) == nullptr) return candidate.controller;
   return std::string(target).substr(std::string(target).rfind('/') + 1);
@@ -108,10 +135,12 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
   bool has_v2 = false;
   bool has_v1 = false;
   const bool rootless = options.privilege == Privilege::kRootless;
-  for (const Candidate& candidate : FindCandidates(&pure_v2)) {
+  for (const Candidate& candidate : FindCandidates(options.privilege, &pure_v2)) {
     const bool v2 = candidate.controller.empty();
-    // Where a program can decide about devices, nobody needs to be put in one more group.
-    if (candidate.controller == "devices" && (rootless || roots.device_program)) continue;
+    const bool devices = candidate.controller == "devices";
+    if (devices && rootless) continue;
+    // Where a program can decide about devices, not everybody needs to be put in one more group.
+    const bool always = candidate.always && !(devices && roots.device_program);
     std::string parent = candidate.mount;
     if (rootless) {
       parent = AboveLeaf(parent + OwnGroup(candidate.controller), v2);
@@ -129,15 +158,17 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
     if (!folder) continue;
     (v2 ? has_v2 : has_v1) = true;
     if (v2 && !rootless) roots.device_program = launch::TryDeviceProgram(folder.get());
-    const uint64_t controls = v2 ? ControlsOfV2(path) : ControlsOfV1(path, candidate.controller);
+    uint64_t controls = v2 ? ControlsOfV2(path) : ControlsOfV1(path, candidate.controller);
+    if (devices && !always) controls = 0;
+    roots.controls |= controls;
+    if (!v2 && !rootless) controls |= kEveryHierarchy;
     if (launch::Hierarchy* same = FindSame(roots.hierarchies, folder.get())) {
       same->controls |= controls;
-      same->always = same->always || candidate.always;
+      same->always = same->always || always;
       continue;
     }
     roots.bases.push_back({parent, v2});
-    roots.hierarchies.push_back(
-        {std::move(folder), v2, MountName(candidate), controls, candidate.always});
+    roots.hierarchies.push_back({std::move(folder), v2, MountName(candidate), controls, always});
   }
   if (has_v2 && pure_v2) {
     roots.mode = CgroupMode::kV2;
@@ -146,7 +177,6 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
   } else if (has_v1) {
     roots.mode = CgroupMode::kV1;
   }
-  for (const launch::Hierarchy& hierarchy : roots.hierarchies) roots.controls |= hierarchy.controls;
   if (roots.device_program) {
     roots.device_control = launch::DeviceControl::kProgram;
     roots.controls |= Bit(Control::kDevices);

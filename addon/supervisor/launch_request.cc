@@ -1,6 +1,7 @@
 // zone: native
 #include "supervisor/launch_request.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 
 #include "plan/parse.h"
@@ -152,14 +153,36 @@ void ReadLog(Bytes group, LaunchRequest* request, Walk* outer) {
   if (!walk.End() || request->log_path.find('/') == std::string::npos) outer->Refuse(EINVAL);
 }
 
-bool IsProfile(Bytes filter) {
-  Walk walk(filter);
-  while (walk.Next()) {
-    if (walk.tag() != Tag::kSeccompPolicy) continue;
-    return walk.Number() == static_cast<uint64_t>(protocol::SeccompPolicy::kProfile);
+// What Launch and Exec say alike of rights.
+class Rights {
+ public:
+  // False: `walk` is at something else.
+  bool Read(Walk* walk) {
+    if (walk->tag() == Tag::kCapBounding) {
+      bounding_ = walk->Number();
+    } else if (walk->tag() == Tag::kSeccomp) {
+      Walk filter(walk->payload());
+      while (filter.Next()) {
+        if (filter.tag() == Tag::kSeccompPolicy) policy_ = filter.Number();
+      }
+    } else {
+      return false;
+    }
+    return true;
   }
-  return false;
-}
+  [[nodiscard]] bool own_filter() const { return policy_ == kProfile; }
+  // Only our own filters are known to forbid mounts and user namespaces to who has not the
+  // capability.
+  [[nodiscard]] bool may_mount() const {
+    return own_filter() || policy_ == kNoFilter || (bounding_ >> CAP_SYS_ADMIN & 1) != 0;
+  }
+
+ private:
+  static constexpr uint64_t kProfile = static_cast<uint64_t>(protocol::SeccompPolicy::kProfile);
+  static constexpr uint64_t kNoFilter = ~uint64_t{0};
+  uint64_t bounding_ = 0;
+  uint64_t policy_ = kNoFilter;
+};
 
 void ReadShared(Walk* walk, LaunchRequest* request) {
   for (size_t i = 0; i < kSharedKinds; ++i) {
@@ -173,6 +196,7 @@ void ReadShared(Walk* walk, LaunchRequest* request) {
 Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
   LaunchRequest request;
   request.namespaces = kDefaultNamespaces;
+  Rights rights;
   Walk walk(body);
   while (walk.Next()) {
     switch (walk.tag()) {
@@ -213,9 +237,6 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         if (NeedsSource(walk.payload())) ++request.sources;
         if (request.sources > kMaxMounts) walk.Refuse(E2BIG);
         break;
-      case Tag::kCapBounding:
-        request.bounding = walk.Number(~uint64_t{0});
-        break;
       case Tag::kLimits:
         request.controls = plan::ControlsOf(walk.payload());
         request.limits.assign(reinterpret_cast<const char*>(walk.payload().data()),
@@ -223,9 +244,6 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         break;
       case Tag::kDeviceRule:
         request.own_device_rules = true;
-        break;
-      case Tag::kSeccomp:
-        request.own_filter = IsProfile(walk.payload());
         break;
       case Tag::kWarmPool:
         request.warm = walk.Number(1) != 0;
@@ -241,11 +259,13 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         walk.Stdio(&request.stdio[2]);
         break;
       default:
-        ReadShared(&walk, &request);
+        if (!rights.Read(&walk)) ReadShared(&walk, &request);
         break;
     }
   }
   if (auto end = walk.End(); !end) return std::unexpected(end.error());
+  request.own_filter = rights.own_filter();
+  request.may_mount = rights.may_mount();
   // Without one, its orphans would become children of ours.
   if ((request.namespaces & CLONE_NEWPID) == 0 &&
       request.shared[static_cast<size_t>(Shared::kPid)] == 0) {
@@ -268,6 +288,7 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
 
 Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds) {
   ExecRequest request;
+  Rights rights;
   Walk walk(body);
   StdioKind* kinds = request.stdio;
   while (walk.Next()) {
@@ -292,14 +313,14 @@ Result<ExecRequest> ReadExecRequest(Bytes body, size_t fds) {
         if (*kind == StdioKind::kLog) walk.Refuse(EINVAL);
         break;
       }
-      case Tag::kSeccomp:
-        request.own_filter = IsProfile(walk.payload());
-        break;
       default:
+        (void)rights.Read(&walk);
         break;
     }
   }
   if (auto end = walk.End(); !end) return std::unexpected(end.error());
+  request.own_filter = rights.own_filter();
+  request.may_mount = rights.may_mount();
   // Its master comes with Started.
   if (request.terminal && !request.want_started) {
     return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kTerminal));

@@ -20,7 +20,6 @@ struct LaunchRequest {
   uint64_t timeout_ms = 0;          // 0: none
   uint64_t namespaces = 0;
   uint32_t shared[kSharedKinds] = {};  // ids of running Launches; 0: none
-  uint64_t bounding = 0;               // capabilities
   uint64_t controls = 0;               // protocol::Control that its limits need
   std::string limits;                  // all of them, as they were asked; "": none
   std::string log_path;                // "": no log
@@ -29,6 +28,7 @@ struct LaunchRequest {
   uint32_t sources = 0;  // host paths to open first
   bool own_device_rules = false;
   bool own_filter = false;  // of system calls
+  bool may_mount = true;    // by its capabilities, or in a user namespace
   bool want_started = false;
   bool terminal = false;
   bool init = false;
@@ -40,6 +40,7 @@ struct ExecRequest {
   uint32_t container = 0;
   uint64_t timeout_ms = 0;
   bool own_filter = false;
+  bool may_mount = true;
   bool want_started = false;
   bool terminal = false;
   protocol::StdioKind stdio[3] = {};

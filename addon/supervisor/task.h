@@ -60,7 +60,7 @@ struct Task {
   uint64_t oom_kills = 0;  // of its container's group, since it began
   uint64_t oom_before = 0;
   uint64_t oom_told = 0;  // of a container, to the program
-  uint64_t controls = 0;  // protocol::Control that its group was made for
+  uint64_t controls = 0;  // protocol::Control that its group was made for; kEveryHierarchy
 
   UniqueFd pidfd;
   UniqueFd report;
@@ -97,7 +97,7 @@ struct Task {
     uint64_t log_max_bytes = 0;
     uint32_t log_files = 1;
     uint64_t namespaces = 0;
-    uint64_t bounding = 0;
+    bool may_mount = false;
   };
   std::unique_ptr<Start> start;
 

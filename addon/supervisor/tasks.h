@@ -50,6 +50,8 @@ class Tasks {
 
   [[nodiscard]] Task* Find(uint32_t id);
   // starting
+  // Bits of Task::controls that groups of who may mount need.
+  [[nodiscard]] uint64_t HierarchiesFor(bool may_mount) const;
   [[nodiscard]] Result<> FindPeers(Task* task, const LaunchRequest& request);
   [[nodiscard]] bool TakePeers(const Task& task, Message& message, size_t* missing);
   void MakeParent(Task* task, uint32_t sources);

@@ -1,8 +1,8 @@
 // zone: native
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
 
+#include "base/guard.h"
 #include "supervisor/children.h"
 #include "supervisor/debug.h"
 #include "supervisor/kernel.h"
@@ -15,14 +15,6 @@ using protocol::Reason;
 using protocol::StdioKind;
 using protocol::Tag;
 using protocol::Type;
-
-namespace {
-
-bool MayMount(uint64_t capabilities) {
-  return (capabilities >> CAP_SYS_ADMIN & 1) != 0;
-}
-
-}  // namespace
 
 Task* Tasks::Find(uint32_t id) {
   const auto found = tasks_.find(id);
@@ -46,10 +38,11 @@ void Tasks::Launch(Request request) {
   task->folder = std::move(read->folder);
   task->own_group = task->group.empty();
   task->own_folder = task->folder.empty();
-  task->controls = read->controls;
+  task->controls = read->controls | HierarchiesFor(read->may_mount);
   task->limits = std::move(read->limits);
-  // Another one must not have its devices.
-  task->fresh_group = read->own_device_rules || !read->group_parent.empty();
+  // Another one must not have its devices, nor is in as many hierarchies.
+  task->fresh_group = read->own_device_rules || !read->group_parent.empty() ||
+                      (task->controls & kEveryHierarchy) != 0;
   if (!with_groups_) task->group.clear();
   if (auto found = FindPeers(task, *read); !found) {
     return answers_.Failed(request.id, found.error());
@@ -60,7 +53,7 @@ void Tasks::Launch(Request request) {
   start.body = std::move(request.body);
   start.layers = std::move(read->layers);
   start.namespaces = read->namespaces;
-  start.bounding = read->bounding;
+  start.may_mount = read->may_mount;
   start.group_parent = std::move(read->group_parent);
   start.log_path = std::move(read->log_path);
   start.log_max_bytes = read->log_max_bytes;
@@ -80,6 +73,13 @@ void Tasks::Launch(Request request) {
   } else {
     OpenSources(task, read->sources);
   }
+}
+
+uint64_t Tasks::HierarchiesFor(bool may_mount) const {
+  if (!may_mount || !CAISSON_GUARD(kOwnHierarchies)) return 0;
+  uint64_t all = 0;
+  for (const launch::Hierarchy& hierarchy : host_.hierarchies) all |= hierarchy.controls;
+  return all & kEveryHierarchy;
 }
 
 void Tasks::MakeParent(Task* task, uint32_t sources) {
@@ -115,7 +115,7 @@ Result<> Tasks::FindPeers(Task* task, const LaunchRequest& request) {
   task->host_namespaces = launch::kJoinedNamespaces & ~(request.namespaces | shared);
   task->own_pids = (request.namespaces & CLONE_NEWPID) != 0;
   // Who may mount could mount the group itself, and set it to anything.
-  task->group_used = !task->own_pids || task->fresh_group || MayMount(request.bounding);
+  task->group_used = !task->own_pids || task->fresh_group || request.may_mount;
   return {};
 }
 
@@ -154,7 +154,7 @@ void Tasks::Exec(Request request) {
   task->timeout_ms = read->timeout_ms;
   if (!container->group.empty()) {
     task->group = container->group + "/e" + std::to_string(container->next_exec++);
-    task->controls = container->controls;
+    task->controls = container->controls | HierarchiesFor(read->may_mount);
     if (LimitsMemory(*task)) task->oom_before = launch::OomKills(host_, container->group);
     container->group_used = true;
   }
@@ -267,7 +267,7 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
     task->folder = std::move(slot.folder);
     task->list = slot.list;
     // Who may mount could change the file system itself, of which the next one must not know.
-    if (slot.mount_namespace && !MayMount(start.bounding)) {
+    if (slot.mount_namespace && !start.may_mount) {
       task->rootfs.reset(fcntl(slot.rootfs.get(), F_DUPFD_CLOEXEC, 3));
     }
     message.fd(Role::kMountNamespace) = std::move(slot.mount_namespace);
@@ -303,8 +303,10 @@ bool Tasks::PrepareExec(Task* task, Message& message) {
   message.kind = JobKind::kExec;
   PutStdio(*task->start, message);
   message.fd(Role::kInit) = std::move(init);
-  message.fields.String(JobTag::kGroup, task->group)
-      .U64(JobTag::kNamespaces, launch::kJoinedNamespaces & ~container->host_namespaces);
+  uint64_t namespaces = launch::kJoinedNamespaces & ~container->host_namespaces;
+  // In a hierarchy that the container is not in, its cgroup namespace shows what is above it.
+  if (task->controls != container->controls) namespaces &= ~uint64_t{CLONE_NEWCGROUP};
+  message.fields.String(JobTag::kGroup, task->group).U64(JobTag::kNamespaces, namespaces);
   if (!task->group.empty()) {
     message.fields.String(JobTag::kParentGroup, container->group)
         .U64(JobTag::kControls, task->controls);
