@@ -48,8 +48,15 @@ async function runOne() {
   expectSuccess(await Container.run(image, ['/bin/true'], { runtime }));
 }
 
-async function runLimited() {
-  expectSuccess(await Container.run(image, ['/bin/true'], { runtime, limits: LIMITS }));
+/** Another number of processes for each, so that no cgroup can serve twice. */
+let pids = 1000;
+
+/** @param {string} limited  `fresh`: with limits that nothing had before */
+const runWith = (limited) =>
+  limited === 'fresh' ? () => runLimited({ ...LIMITS, pids: ++pids }) : runLimited;
+
+async function runLimited(limits = LIMITS) {
+  expectSuccess(await Container.run(image, ['/bin/true'], { runtime, limits }));
 }
 
 /** A container that is up, made when it is first wanted. */
@@ -226,9 +233,9 @@ const operations = {
     return { importMs, openMs, secondMs };
   },
 
-  async run({ count, pauseMs = 0, limited = false }) {
+  async run({ count, pauseMs = 0, limited = '' }) {
     await opened();
-    const one = limited ? runLimited : runOne;
+    const one = limited ? runWith(limited) : runOne;
     await one();
     const times = [];
     for (let i = 0; i < count; ++i) {
@@ -280,9 +287,9 @@ const operations = {
     return await series(count, once);
   },
 
-  async rate({ atOnce, ms, limited = false }) {
+  async rate({ atOnce, ms, limited = '' }) {
     await opened();
-    return await rate(atOnce, ms, limited ? runLimited : runOne);
+    return await rate(atOnce, ms, limited ? runWith(limited) : runOne);
   },
 
   async cat({ bytes }) {

@@ -158,34 +158,39 @@ static int Config(int fs, const char* key, const char* value) {
   return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
 }
 
-static int StepOverlay(struct Launch* l) {
+// `names`: each layer by a key of its own, and no identity, which kernels before 6.8 do not know.
+// They say so at the end.
+static int MakeOverlay(struct Launch* l, int names) {
   char path[192];
   char both[400];
   const int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
   if (fs < 0) return -1;
-  // "lowerdir+" is there from Linux 6.8; remove the other form when that is the floor.
-  if (Config(fs, "lowerdir+", g.image) != 0) {
+  int error = 0;
+  if (names) {
+    error |= Config(fs, "lowerdir+", g.image) | Config(fs, "lowerdir+", g.skeleton);
+    error |= Config(fs, "uuid", "null");
+  } else {
     snprintf(both, sizeof both, "%s:%s", g.image, g.skeleton);
-    if (Config(fs, "lowerdir", both) != 0) return -1;
-  } else if (Config(fs, "lowerdir+", g.skeleton) != 0) {
-    return -1;
+    error |= Config(fs, "lowerdir", both);
   }
   snprintf(path, sizeof path, "%s/upper", l->scratch);
-  if (Config(fs, "upperdir", path) != 0) return -1;
+  error |= Config(fs, "upperdir", path);
   snprintf(path, sizeof path, "%s/work", l->scratch);
-  if (Config(fs, "workdir", path) != 0) return -1;
-  if (Config(fs, "redirect_dir", "nofollow") != 0 || Config(fs, "metacopy", "off") != 0 ||
-      Config(fs, "index", "off") != 0) {
-    return -1;
-  }
-  (void)Config(fs, "uuid", "null");  // linux 6.6
-  if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) != 0 ||
-      syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
-    return -1;
-  }
-  l->rootfs = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
+  error |= Config(fs, "workdir", path);
+  error |= Config(fs, "redirect_dir", "nofollow") | Config(fs, "metacopy", "off");
+  error |= Config(fs, "index", "off");
+  error |= (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+  if (error == 0) error = (int)syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+  l->rootfs = error != 0 ? -1 : (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
   close(fs);
   return l->rootfs < 0 ? -1 : 0;
+}
+
+static int StepOverlay(struct Launch* l) {
+  static int by_names = 1;
+  if (by_names && MakeOverlay(l, 1) == 0) return 0;
+  by_names = 0;
+  return MakeOverlay(l, 0);
 }
 
 static int StepCgroup(struct Launch* l) {
@@ -387,6 +392,10 @@ static int StepShm(struct Launch* l) {
   return mount("shm", "dev/shm", "tmpfs", kMsNosuid | kMsNodev | kMsNoexec, "mode=1777,size=64m");
 }
 
+static int CloneTree(int folder, const char* name) {
+  return (int)syscall(SYS_open_tree, folder, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+}
+
 // The three files lie on a private tmpfs and are bound over their targets: writing them to the
 // overlay's upper folder would cost a millisecond of the disk's file system.
 static int StepFiles(struct Launch* l) {
@@ -407,8 +416,12 @@ static int StepFiles(struct Launch* l) {
     const int file = openat(folder, kFiles[i][0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (file < 0 || write(file, kFiles[i][1], strlen(kFiles[i][1])) < 0) return -1;
     close(file);
-    const int tree =
-        (int)syscall(SYS_open_tree, folder, kFiles[i][0], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int tree = CloneTree(folder, kFiles[i][0]);
+    // Before Linux 6.15 of an attached tree only. This one goes with the old root.
+    if (tree < 0 && errno == EINVAL &&
+        syscall(SYS_move_mount, folder, "", AT_FDCWD, g.image, MOVE_MOUNT_F_EMPTY_PATH) == 0) {
+      tree = CloneTree(folder, kFiles[i][0]);
+    }
     if (tree < 0) return -1;
     snprintf(target, sizeof target, "etc/%s", kFiles[i][0]);
     if (syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) != 0) {

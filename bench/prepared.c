@@ -80,6 +80,8 @@ static void MakeSlimMountNamespace(void) {
   if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, kMsRec | kMsPrivate, NULL) != 0)
     Die("unshare");
   for (size_t i = 0; i < sizeof kUnneeded / sizeof *kUnneeded; ++i) {
+    // Where the store lies below, it is needed.
+    if (strncmp(g.folder, kUnneeded[i], strlen(kUnneeded[i])) == 0) continue;
     (void)umount2(kUnneeded[i], kMntDetach);
   }
 }
