@@ -27,6 +27,13 @@ export function percentile(samples, share) {
  * @property {string} title
  * @property {Row[]} rows
  * @property {string[]} notes
+ *
+ * @typedef {object} Result
+ * @property {Record<string, unknown>} machine
+ * @property {Table[]} tables
+ * @property {Target[]} targets
+ * @property {string[]} versions
+ * @property {number} rounds
  */
 
 /** @param {number | undefined} value */
@@ -96,10 +103,7 @@ function targetsText(targets) {
   return `## Targets\n\n${table([['', 'target', 'measured', 'reached'], ...rows])}`;
 }
 
-/**
- * @param {{ machine: Record<string, unknown>, tables: Table[], targets: Target[], versions: string[], rounds: number }} result
- * @returns {string} the whole page
- */
+/** @param {Result} result @returns {string} the whole page */
 export function page({ machine, tables, targets, versions, rounds }) {
   const { cores, processor, memoryGiB, kernel, node, cgroups, store, mounts, othersPercent } =
     machine;
@@ -122,6 +126,18 @@ What is compared with what:
   daemon that is up, with its defaults and \`--network none\`.
 
 ${targetsText(targets)}
+
+${tables.map(tableText).join('\n\n')}
+`;
+}
+
+/** @param {Result} result  of a run in the cgroup v2 machine */
+export function vmPart({ machine, tables, rounds }) {
+  return `# On cgroup v2
+
+In the machine of [test/vm](test/vm/README.md), ${rounds} rounds: ${machine['processor']}, Linux ${machine['kernel']}, cgroups
+${machine['cgroups']}. Its processor is emulated, and JavaScript that is compiled as it runs suffers most from that: the
+ratios are worth something, the times nothing.
 
 ${tables.map(tableText).join('\n\n')}
 `;

@@ -1,8 +1,8 @@
-// npm run bench [-- --only NAME] [--rounds N] [--quick] [--write] [--json FILE]
+// npm run bench [-- --only NAME] [--rounds N] [--quick] [--write] [--vm] [--json FILE]
 //
 // Measures the library, the floors and the peers in one run and prints a page of tables. --only
-// takes one of: start, alone, exec, first-byte, rate, loop, cpu, idle, rootless, opening, cat (may be
-// given several times). --write puts the page into BENCHMARKS.md. See bench/README.md.
+// takes one of: start, limits, alone, exec, first-byte, rate, loop, cpu, idle, rootless, opening, cat (may
+// be given several times). --write puts the page into BENCHMARKS.md. See bench/README.md.
 
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ import {
 } from './machine.mjs';
 import { Ours, ORDINARY_USER, rootlessObstacle } from './ours.mjs';
 import { bwrap, Docker, floor, floorRate, ociExec, ociRun, podmanRun } from './peers.mjs';
-import { page, percentile } from './report.mjs';
+import { page, percentile, vmPart } from './report.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
+    vm: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
@@ -128,6 +129,25 @@ function version(command, ...args) {
   } catch {
     return [];
   }
+}
+
+/**
+ * The same with limits in the cgroup v2 machine, whose processor is emulated: only what is compared there says
+ * something.
+ *
+ * @returns {import('./report.mjs').Result}
+ */
+function inTheVm() {
+  progress('in the cgroup v2 machine');
+  const machine = join(BENCH, '../test/vm/cgroup2-vm');
+  const script = join(BENCH, 'run.mjs');
+  const what = ['--only', 'limits', '--rounds', quick ? '1' : '4', '--json', '-'];
+  const stdout = execFileSync(machine, ['--', process.execPath, script, ...what], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 2 ** 24,
+  });
+  return JSON.parse(stdout.slice(stdout.indexOf('{'), stdout.lastIndexOf('}') + 1));
 }
 
 /** Starts something at its first use and remembers why it could not. @template T @param {() => T} make */
@@ -612,7 +632,11 @@ async function main() {
     targets,
   };
   if (interrupted) return;
-  const text = page(result);
+  if (options.json === '-') {
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const text = page(result) + (options.vm ? `\n${vmPart(inTheVm())}` : '');
   process.stdout.write(text);
   if (options.write) writeFileSync(join(BENCH, '../BENCHMARKS.md'), text);
   if (options.json !== undefined)
