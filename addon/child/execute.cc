@@ -33,7 +33,8 @@ bool HasReader(int pipe) noexcept {
 
 }  // namespace
 
-// For a child of a one-shot parent. Children of the supervisor end with its pid namespace.
+// For a child of a one-shot parent, or of a supervisor without a pid namespace, with which the
+// others' children end.
 int DieWithParent(Context& context) noexcept {
   if (!context.die_with_parent) return 0;
   if (sys::Prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;

@@ -60,6 +60,11 @@ int MountPrepared(Context& context, const MountItem& item) noexcept {
       SetAttributes(mount, item, item.propagation == 0 ? uint64_t{MS_PRIVATE} : item.propagation);
   if (error == 0 && sys::MoveMount(mount, target.fd) != 0) error = errno;
   (void)close(target.fd);
+  // In the machine's pid namespace a user namespace can make no procfs: it has the machine's.
+  if (error == 0 && context.proc < 0 && strcmp(item.target, "/proc") == 0 &&
+      sys::IsOn(mount, sys::kProcMagic)) {
+    context.proc = mount;
+  }
   return error;
 }
 

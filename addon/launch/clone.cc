@@ -133,7 +133,8 @@ Result<Started> CloneChild(const Host& host, uint64_t namespaces, CgroupEntry& c
   static const uint64_t known_capabilities = KnownCapabilities();
   context.changed_signals = changed_signals;
   context.known_capabilities = known_capabilities;
-  context.die_with_parent = parent == Parent::kCaller;
+  // Another one's end is what its pid namespace sees to.
+  context.die_with_parent = parent == Parent::kCaller || host.host_pids;
   std::vector<int> procs;
 
   int pidfd = -1;

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <sched.h>
 
+#include <optional>
+
 #include "child/child.h"
 #include "launch/children_in.h"
 #include "launch/clone.h"
@@ -27,9 +29,12 @@ Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd, uin
   context.cgroup_namespace = has_cgroup && (namespaces & CLONE_NEWCGROUP) == 0;
   context.subreaper = !has_cgroup;
 
-  const ChildrenIn inside(init_pidfd);
-  if (inside.error() == ESRCH) return Fail(Step::kNotRunning, ESRCH);
-  if (inside.error() != 0) return Fail(Step::kJoinNamespaces, inside.error());
+  std::optional<ChildrenIn> inside;
+  if (!host.host_pids) {
+    inside.emplace(init_pidfd);
+    if (inside->error() == ESRCH) return Fail(Step::kNotRunning, ESRCH);
+    if (inside->error() != 0) return Fail(Step::kJoinNamespaces, inside->error());
+  }
   auto started = CloneChild(host, 0, entry, parent, false, context, child::RunJoin);
   // A pid namespace whose process 1 has died takes nobody in: pid_namespaces(7).
   if (!started && started.error().step == Step::kClone && started.error().error == ENOMEM) {

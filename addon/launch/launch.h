@@ -49,6 +49,9 @@ struct Host {
   UniqueFd device_program;  // kProgram: the default rules, loaded
   bool rootless = false;
   bool one_group = false;  // the user namespace knows no other one: setgroups(2) is shut
+  // The caller and all that it starts are in the machine's pid namespace: nothing but their group
+  // holds a container's processes together.
+  bool host_pids = false;
 
   // Where in the caller's mount namespace (which every child starts with a copy of) things are:
   //

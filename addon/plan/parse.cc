@@ -34,9 +34,11 @@ using protocol::Tag;
 
 constexpr uint64_t kAllNamespaces =
     CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
-// Without its own mount namespace a container's mounts would be the supervisor's, without its own
-// pid namespace, or another container's, the supervisor would be its process 1.
-constexpr uint64_t kNeededNamespaces = CLONE_NEWNS | CLONE_NEWPID;
+// Without its own mount namespace a container's mounts would be the supervisor's. Of a bundle
+// nobody knows more than its process 1, with which all must end; in whose pid namespace another
+// container may be, its supervisor decides.
+constexpr uint64_t kNeededNamespaces = CLONE_NEWNS;
+constexpr uint64_t kNeededOfBundles = CLONE_NEWNS | CLONE_NEWPID;
 constexpr uint64_t kMountAttrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
                                  MOUNT_ATTR_NOEXEC | MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME |
                                  MOUNT_ATTR_NOSYMFOLLOW;
@@ -483,18 +485,17 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena, bool* in
   }
 }
 
-Result<> CheckNamespaces(const LaunchPlan& plan) noexcept {
+enum class Form { kContainer, kBundle };
+
+Result<> CheckNamespaces(const LaunchPlan& plan, Form form) noexcept {
   const uint64_t own = plan.namespaces;
+  const uint64_t needed = form == Form::kBundle ? kNeededOfBundles : kNeededNamespaces;
   if ((own & plan.shared) != 0) return Refuse(Tag::kNamespaces);
-  if (((own | plan.shared) & kNeededNamespaces) != kNeededNamespaces) {
-    return Refuse(Tag::kNamespaces);
-  }
+  if (((own | plan.shared) & needed) != needed) return Refuse(Tag::kNamespaces);
   // It would be another's name that changes.
   if (plan.hostname != nullptr && (own & CLONE_NEWUTS) == 0) return Refuse(Tag::kHostname);
   return {};
 }
-
-enum class Form { kContainer, kBundle };
 
 Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   auto* launch = arena.Array<LaunchPlan>(1);
@@ -545,7 +546,7 @@ Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   launch->time_offsets = lists.time_offsets.list();
   launch->devices = lists.devices.list();
   launch->device_rules = lists.device_rules.list();
-  if (const auto checked = CheckNamespaces(*launch); !checked) {
+  if (const auto checked = CheckNamespaces(*launch, form); !checked) {
     return std::unexpected(checked.error());
   }
   launch->bundle.hooks = lists.hooks.list();

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/guard.h"
+#include "launch/cgroup_kill.h"
+#include "launch/patience.h"
 #include "supervisor/debug.h"
 #include "supervisor/kernel.h"
 #include "supervisor/memfd_exec.h"
@@ -115,14 +117,51 @@ void LetFrozenDie(int pidfd, int life, const Runtime& runtime) {
   }
 }
 
+// In the machine's pid namespace orphans of containers come to us, as their nearest subreaper: they
+// are waited for while the supervisor lives. -1: it is not to be waited for.
+int AwaitAmongOrphans(pid_t supervisor, siginfo_t* info) {
+  for (;;) {
+    info->si_pid = 0;
+    if (waitid(P_ALL, 0, info, WEXITED | __WALL) != 0) {
+      if (errno != EINTR) return -1;
+    } else if (info->si_pid == supervisor) {
+      return 0;
+    }
+  }
+}
+
+// Nothing there ends with the supervisor: its hands by themselves, containers with their groups.
+// All of them are our children now, so that nobody is left to make anything when this returns,
+// unless the kernel itself holds one up.
+void EndOrphans(const Runtime& runtime) {
+  constexpr int64_t kPatienceMs = 2000;
+  const int64_t deadline = launch::NowMs() + kPatienceMs;
+  while (launch::NowMs() < deadline) {
+    for (const launch::Hierarchy& hierarchy : runtime.cgroups.hierarchies) {
+      (void)launch::KillGroup(hierarchy, ".");
+    }
+    siginfo_t info;
+    do {
+      info.si_pid = 0;
+      if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) != 0 && errno == ECHILD) return;
+    } while (info.si_pid != 0);
+    launch::PauseMs(1);
+  }
+}
+
 // Waits for the supervisor's end, however it comes, and undoes what it has left. Returns the exit
 // code.
-int AwaitSupervisor(int pidfd, int life, const Runtime& runtime) {
-  LetFrozenDie(pidfd, life, runtime);
+int AwaitSupervisor(pid_t pid, int pidfd, int life, const Runtime& runtime) {
   siginfo_t info;
-  rusage usage;
-  if (kernel::WaitPidfd(pidfd, &info, WEXITED, &usage) != 0) return kExitLost;
-  // Reaping pid 1 means that every process of its pid namespace is gone.
+  if (runtime.options.host_pids) {
+    if (AwaitAmongOrphans(pid, &info) != 0) return kExitLost;
+    EndOrphans(runtime);
+  } else {
+    LetFrozenDie(pidfd, life, runtime);
+    rusage usage;
+    // Reaping pid 1 means that every process of its pid namespace is gone.
+    if (kernel::WaitPidfd(pidfd, &info, WEXITED, &usage) != 0) return kExitLost;
+  }
   if (auto ended = EndRunFolder(runtime.run.parent.get(), runtime.run.folder.get(), runtime.run.id);
       !ended) {
     Debug("undo: step %d errno %d", static_cast<int>(ended.error().step), ended.error().error);
@@ -170,6 +209,9 @@ int RunSupervise(int argc, char** argv) {
     return kExitStartFailed;
   }
 
+  const bool host_pids = runtime.options.host_pids;
+  if (host_pids) (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+
   // The supervisor cannot see its own pid in the host's namespace: it reads it from here.
   int pair[2];
   UniqueFd pidfd;
@@ -181,7 +223,7 @@ int RunSupervise(int argc, char** argv) {
     UniqueFd write_end(pair[1]);
     life.reset(life_pair[0]);
     const UniqueFd life_held(life_pair[1]);
-    pid = kernel::Fork(CLONE_NEWPID, &pidfd);
+    pid = kernel::Fork(host_pids ? 0 : CLONE_NEWPID, &pidfd);
     if (pid == 0) {
       write_end.reset();
       const bool told = RetryEintr([&] {
@@ -205,7 +247,7 @@ int RunSupervise(int argc, char** argv) {
   }
   (void)close(kChannelFd);
   (void)close(kProgramFd);
-  return AwaitSupervisor(pidfd.get(), life.get(), runtime);
+  return AwaitSupervisor(pid, pidfd.get(), life.get(), runtime);
 }
 
 }  // namespace caisson

@@ -37,9 +37,12 @@ constexpr int kExitLost = 71;
 //   3  non-dumpable; a sealed copy of the executable, which runs from here on
 //   4  store, run folder, journal, cgroups; what dead runtimes left is swept
 //   5  clones the supervisor (pid 1 of a pid namespace), waits for its end, undoes
+//
+// With --host-pids the supervisor has no pid namespace. What it leaves behind is then ours: we are
+// the subreaper of all that it starts, and kill it by its groups.
 [[nodiscard]] int RunSupervise(int argc, char** argv);
 
-// Pid 1 of the new pid namespace; never returns. (supervisor.cc)
+// Pid 1 of the new pid namespace, if there is one; never returns. (supervisor.cc)
 [[noreturn]] void Supervise(Runtime runtime);
 
 }  // namespace caisson

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "launch/cgroup_kill.h"
 #include "launch/device_control.h"
 #include "supervisor/cgroup_tree.h"
 #include "supervisor/kernel.h"
@@ -186,15 +187,38 @@ Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal) {
   return roots;
 }
 
+namespace {
+
+// A group by its name in the group above it, as launch/ has them.
+struct NamedGroup {
+  explicit NamedGroup(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    if (slash == std::string::npos || slash == 0) return;
+    name = path.substr(slash + 1);
+    const std::string parent = path.substr(0, slash);
+    above.folder.reset(open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!above.folder) error = errno;
+    above.v2 = FileSystem(parent) == CGROUP2_SUPER_MAGIC;
+  }
+  launch::Hierarchy above;
+  std::string name;  // "": it is none
+  int error = 0;     // why `above` cannot be opened
+};
+
+}  // namespace
+
+void KillCgroupPath(const std::string& path) {
+  const NamedGroup group(path);
+  if (group.above.folder && group.above.v2) (void)launch::KillGroup(group.above, group.name);
+}
+
 Result<> RemoveCgroupPath(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos || slash == 0) return Fail(Step::kCgroupRemove, EINVAL);
-  const std::string above = path.substr(0, slash);
-  launch::Hierarchy hierarchy;
-  hierarchy.folder.reset(open(above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!hierarchy.folder) return errno == ENOENT ? Result<>() : FailErrno(Step::kCgroupRemove);
-  hierarchy.v2 = FileSystem(above) == CGROUP2_SUPER_MAGIC;
-  return launch::RemoveGroup(hierarchy, path.substr(slash + 1));
+  const NamedGroup group(path);
+  if (group.name.empty()) return Fail(Step::kCgroupRemove, EINVAL);
+  if (!group.above.folder) {
+    return group.error == ENOENT ? Result<>() : Fail(Step::kCgroupRemove, group.error);
+  }
+  return launch::RemoveGroup(group.above, group.name);
 }
 
 }  // namespace caisson

@@ -27,6 +27,10 @@ struct CgroupRoots {
 // (read-only, not delegated) is left out: whoever needs it is refused later, by name.
 [[nodiscard]] Result<CgroupRoots> MakeCgroupRoots(const Options& options, Journal* journal);
 
+// Kills what is in the group at an absolute path and below it, where that is one of v2: whoever
+// they are, and though this process may not see them.
+void KillCgroupPath(const std::string& path);
+
 // Kills what is in the group at an absolute path, or below it, and removes it. Waits up to two
 // seconds for the dying. Absent is success.
 [[nodiscard]] Result<> RemoveCgroupPath(const std::string& path);

@@ -1,6 +1,7 @@
 // zone: native
 #include "supervisor/hands.h"
 
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -38,9 +39,14 @@ Result<> Hands::Fork(Hand* hand) {
   const int buffer = 512 * 1024;
   (void)setsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
 
+  const pid_t supervisor = sys::GetPid();
   hand->pid = kernel::Fork(0, &hand->pidfd);
   if (hand->pid < 0) return FailErrno(Step::kHands);
   if (hand->pid == 0) {
+    // Where no pid namespace ends with the supervisor.
+    if (host_pids_ && (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != supervisor)) {
+      _exit(1);
+    }
     if (hand->who == Who::kOuter && host_namespace_ >= 0 &&
         sys::SetNs(host_namespace_, CLONE_NEWNS) != 0) {
       _exit(1);
@@ -265,7 +271,7 @@ void Hands::MaybeScan() {
 }
 
 void Hands::Scan() {
-  for (const pid_t pid : ChildrenOf(1, context_.host.proc.get())) {
+  for (const pid_t pid : ChildrenOf(sys::GetPid(), context_.host.proc.get())) {
     const auto is = [pid](const auto& one) { return one.pid == pid; };
     if (claimed_(pid) || std::ranges::any_of(strays_, is) ||
         std::ranges::any_of(hands_, [pid](const auto& hand) { return hand->pid == pid; })) {

@@ -42,6 +42,8 @@ class Hands final : public Jobs {
   [[nodiscard]] Result<> StartInner(int count);
   // Where a new outer hand goes back to.
   void set_host_namespace(int fd) { host_namespace_ = fd; }
+  // No pid namespace ends with us: each hand sees to its own end. Before any is forked.
+  void set_host_pids(bool host_pids) { host_pids_ = host_pids; }
   // From here on the loop runs.
   void Watch();
 
@@ -90,6 +92,7 @@ class Hands final : public Jobs {
   const HandContext& context_;
   std::function<bool(pid_t)> claimed_;
   int host_namespace_ = -1;
+  bool host_pids_ = false;
   std::vector<std::unique_ptr<Hand>> hands_;
   Queue inner_[static_cast<size_t>(Urgency::kCount)];
   Queue outer_;

@@ -266,11 +266,6 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
   if (auto end = walk.End(); !end) return std::unexpected(end.error());
   request.own_filter = rights.own_filter();
   request.may_mount = rights.may_mount();
-  // Without one, its orphans would become children of ours.
-  if ((request.namespaces & CLONE_NEWPID) == 0 &&
-      request.shared[static_cast<size_t>(Shared::kPid)] == 0) {
-    return Fail(Step::kParse, ENOSYS, static_cast<uint32_t>(Tag::kNamespaces));
-  }
   if (!request.group.empty() && !request.group_parent.empty()) {
     return Fail(Step::kParse, EINVAL, static_cast<uint32_t>(Tag::kCgroupParent));
   }

@@ -55,6 +55,10 @@ Result<Options> ParseOptions(int argc, char** argv, std::string* detail) {
       options.debug = true;
       continue;
     }
+    if (name == "--host-pids") {
+      options.host_pids = true;
+      continue;
+    }
     if (name == "--sealed") {
       options.sealed = true;
       continue;

@@ -20,7 +20,7 @@ struct IdHelpers {
 };
 
 // caisson-supervisor supervise --root DIR --run DIR --mode root|rootless --id ID
-//                              --cgroup-parent PATH [--debug]
+//                              --cgroup-parent PATH [--host-pids] [--debug]
 //                              [--newuidmap PROGRAM --uid-map MAP]
 //                              [--newgidmap PROGRAM --gid-map MAP]
 struct Options {
@@ -29,9 +29,10 @@ struct Options {
   std::string id;             // of this runtime: a file name
   std::string cgroup_parent;  // absolute, below the root of the cgroup namespace
   Privilege privilege = Privilege::kRoot;
-  IdHelpers id_helpers;  // rootless
-  bool debug = false;    // messages on stderr
-  bool sealed = false;   // internal: this image runs from the sealed copy of itself
+  IdHelpers id_helpers;    // rootless
+  bool host_pids = false;  // no pid namespace of its own: for containers in the machine's
+  bool debug = false;      // messages on stderr
+  bool sealed = false;     // internal: this image runs from the sealed copy of itself
 };
 
 // `detail` names the argument that is wrong.

@@ -65,6 +65,14 @@ Result<> AttachStore(const char* store, int root_fd) {
   return Attach(tree.get(), root_fd, "store");
 }
 
+// In the machine's pid namespace a user namespace can make none.
+Result<UniqueFd> HostProc() {
+  UniqueFd tree(
+      sys::OpenTree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  if (!tree) return FailErrno(Step::kSlimRoot);
+  return tree;
+}
+
 Result<> AttachDevices(int root_fd) {
   UniqueFd folder(openat(root_fd, "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return FailErrno(Step::kSlimRoot);
@@ -102,7 +110,8 @@ Result<> EnterSlimRoot(const Options& options, launch::Host* host, std::string* 
   // A new procfs (and sysfs) in a user namespace needs a whole one in sight: while the old root is.
   constexpr unsigned kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   *detail = "proc";
-  auto proc = NewFileSystem("proc", nullptr, nullptr, kPlain);
+  auto proc =
+      rootless && options.host_pids ? HostProc() : NewFileSystem("proc", nullptr, nullptr, kPlain);
   if (!proc) return std::unexpected(proc.error());
   if (auto attached = Attach(proc->get(), root_fd, "proc"); !attached) return attached;
   if (rootless) {
@@ -124,6 +133,7 @@ Result<> EnterSlimRoot(const Options& options, launch::Host* host, std::string* 
   host->proc.reset(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!host->store || !host->proc) return FailErrno(Step::kSlimRoot);
   host->rootless = rootless;
+  host->host_pids = options.host_pids;
   host->devices = "/dev";
   host->cover = "/proc";
   host->staging = "/staging";

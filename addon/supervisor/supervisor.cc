@@ -115,6 +115,7 @@ Result<> Supervisor::Start(std::string* detail) {
   context_.cgroup_bases = std::move(runtime_.cgroups.bases);
   context_.host.device_control = runtime_.cgroups.device_control;
   context_.host.device_program = std::move(runtime_.cgroups.device_program);
+  hands_.set_host_pids(runtime_.options.host_pids);
   if (auto started = hands_.StartOuter(); !started) return started;
   hands_.set_host_namespace(host_namespace_.get());
 

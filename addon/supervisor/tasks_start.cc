@@ -101,6 +101,13 @@ void Tasks::MakeParent(Task* task, uint32_t sources) {
 // Those whose namespaces a container is to share run. What such a one has of the host, the new one
 // has of the host, too.
 Result<> Tasks::FindPeers(Task* task, const LaunchRequest& request) {
+  // In a pid namespace of ours, orphans of one without its own would become children of ours. In
+  // the machine's, there is none of anybody's, and only its group can end a container.
+  const bool own_pids = (request.namespaces & CLONE_NEWPID) != 0;
+  const bool peers_pids = request.shared[static_cast<size_t>(Shared::kPid)] != 0;
+  if (host_.host_pids ? own_pids || peers_pids || !with_groups_ : !own_pids && !peers_pids) {
+    return Fail(Step::kParse, ENOSYS, static_cast<uint32_t>(Tag::kNamespaces));
+  }
   uint64_t shared = 0;
   for (uint32_t i = 0; i < kSharedKinds; ++i) {
     task->peers[i] = request.shared[i];
@@ -113,7 +120,7 @@ Result<> Tasks::FindPeers(Task* task, const LaunchRequest& request) {
     shared |= flag & ~peer->host_namespaces;
   }
   task->host_namespaces = launch::kJoinedNamespaces & ~(request.namespaces | shared);
-  task->own_pids = (request.namespaces & CLONE_NEWPID) != 0;
+  task->own_pids = own_pids;
   // Who may mount could mount the group itself, and set it to anything.
   task->group_used = !task->own_pids || task->fresh_group || request.may_mount;
   return {};

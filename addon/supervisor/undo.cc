@@ -48,6 +48,10 @@ Result<> UndoAll(int run_folder_fd) {
     }
   }
 
+  // Some hierarchies cannot kill those whom we do not see, in a pid namespace around ours.
+  for (const JournalRecord& record : *records) {
+    if (record.kind == "cgroup") KillCgroupPath(record.text);
+  }
   // Folders may be in use by what is in the cgroups: those go first.
   Result<> first;
   for (const bool cgroups : {true, false}) {

@@ -56,7 +56,7 @@ class AttachedProcess implements Process {
   get exited(): Promise<ExitInfo> {
     if (!this.#awaited) {
       this.#awaited = true;
-      void this.#core.parts.supervisor.keepAlive(this.#run.exited);
+      void this.#core.supervisor.keepAlive(this.#run.exited);
     }
     return this.#run.exited;
   }

@@ -4,6 +4,7 @@ import { abortError, ExecError, throwIfAborted } from '../errors/index.js';
 import type { FailureContext } from '../native/failure.js';
 import { StdioKind, type Type } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import type { Supervisor } from '../runtime/supervisor.js';
 import type { Collected } from '../runtime/supervisor-types.js';
 import type { CollectRequest } from './collect-request.js';
 import { asAborted, exitInfo, type ExitInfo } from './exit-info.js';
@@ -29,13 +30,14 @@ export interface CollectJob {
 /** For `run` and `exec` alike: no stream of Node's is made, unless `input` is one. */
 export async function collectOutput(
   parts: RuntimeParts,
+  supervisor: Supervisor,
   job: CollectJob,
 ): Promise<ExecResult<Encoding>> {
   const { signal, collect, context } = job;
   throwIfAborted(signal);
   const input = openInput(parts, collect.input);
   const stdin = input.value === null ? StdioKind.null : StdioKind.descriptor;
-  const { id, result } = parts.supervisor.collect(
+  const { id, result } = supervisor.collect(
     job.type,
     job.encode([stdin, StdioKind.descriptor, StdioKind.descriptor]),
     input.value,
@@ -45,10 +47,10 @@ export async function collectOutput(
   let inputError: Error | undefined;
   input.sent((error) => {
     inputError = error;
-    parts.supervisor.killSoon(id);
+    supervisor.killSoon(id);
   });
   const kill = (): void => {
-    parts.supervisor.killSoon(id);
+    supervisor.killSoon(id);
   };
   signal?.addEventListener('abort', kill, { once: true });
   try {

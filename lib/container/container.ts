@@ -352,7 +352,7 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /** Keeps the program alive until `unref`; handles do not by themselves, pending promises do. Calls count. */
   ref(): this {
-    const { supervisor } = this.#own('ref').parts;
+    const { supervisor } = this.#own('ref');
     this.#references += 1;
     if (this.#references === 1) supervisor.ref();
     return this;
@@ -360,7 +360,7 @@ export class Container extends LaterVerbs implements AsyncDisposable {
 
   /** Undoes one `ref`. */
   unref(): this {
-    if (this.#references === 1) this.#own('unref').parts.supervisor.unref();
+    if (this.#references === 1) this.#own('unref').supervisor.unref();
     if (this.#references > 0) this.#references -= 1;
     return this;
   }

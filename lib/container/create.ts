@@ -3,13 +3,15 @@ import { resolveImage } from '../image/resolve.js';
 import type { FailureContext } from '../native/failure.js';
 import { Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
-import type { RuntimeParts } from '../runtime/parts.js';
+import type { Keeping, RuntimeParts } from '../runtime/parts.js';
+import type { Supervisor } from '../runtime/supervisor.js';
 import { partsOf } from '../runtime/runtime.js';
 import { ContainerRecords, type ContainerConfig } from '../store/index.js';
 import { findPeers } from './peers.js';
+import { keepingOf } from './keeping.js';
 import { planContainer } from './plan.js';
 import { planHost } from './machine.js';
-import { supervisedOf } from './registry.js';
+import { addSupervised } from './registry.js';
 import { removeContainer } from './remove.js';
 import { parseContainer, type ContainerRequest } from './request.js';
 import { newContainerId } from './run.js';
@@ -35,16 +37,19 @@ export async function createContainer(options: unknown): Promise<Supervised> {
   const peers = sharesWithContainers(request) ? await findPeers(parts, request) : NO_PEERS;
   const plan = planContainer(request, image, planHost(parts), id, peers);
   const planMs = elapsed();
+  const keeping = await keepingOf(parts, plan);
+  throwIfAborted(request.signal);
   const core = new Supervised(
     parts,
-    recordOf(parts, request, image, id),
+    keeping,
+    recordOf(parts, keeping, request, image, id),
     plan,
     request.autoRemove,
     { requestMs, resolveMs, planMs },
   );
   const recorded = record(core);
   parts.background(recorded);
-  await parts.supervisor.keepAlive(recorded);
+  await core.supervisor.keepAlive(recorded);
   core.timings = { ...core.timings, createMs: elapsed() };
   if (request.signal?.aborted === true) {
     await removeContainer(core, { force: true });
@@ -70,39 +75,40 @@ export async function createAndStart(options: unknown): Promise<Supervised> {
 
 /** Write the undo, then do the deed: the folder is registered before it is made. */
 async function record(core: Supervised): Promise<void> {
-  const { parts, config, plan } = core;
+  const { parts, supervisor, config, plan } = core;
   const folder = new FieldWriter(256)
     .string(Tag.folder, ContainerRecords.folderOf(core.id))
     .bytes();
   const context = { action: 'create', container: core.name };
-  await parts.supervisor.request(Type.register, folder, context);
+  await supervisor.request(Type.register, folder, context);
   try {
     await parts.store.containers.create(config, specOfPlan(plan, parts), toStored(core.state));
   } catch (error) {
-    await release(parts, folder, context);
+    await release(supervisor, folder, context);
     throw error;
   }
-  if (parts.supervisor.isLost) {
+  if (supervisor.isLost) {
     // What stayed behind it undid when there was nothing yet.
     await parts.store.containers.discard(config);
-    await release(parts, folder, context);
+    await release(supervisor, folder, context);
   }
-  supervisedOf(parts).set(core.id, core);
+  addSupervised(core);
 }
 
 /** Rejects when the supervisor is gone, and for nothing else: then that is why the record failed. */
 async function release(
-  parts: RuntimeParts,
+  supervisor: Supervisor,
   folder: Uint8Array,
   context: FailureContext,
 ): Promise<void> {
-  await parts.supervisor.request(Type.release, folder, context).catch((error: unknown) => {
+  await supervisor.request(Type.release, folder, context).catch((error: unknown) => {
     if (CaissonError.is(error, 'ERR_SUPERVISOR_LOST')) throw error;
   });
 }
 
 function recordOf(
   parts: RuntimeParts,
+  { keeper }: Keeping,
   request: ContainerRequest,
   image: { readonly id: string; readonly layers: readonly string[] },
   id: string,
@@ -116,7 +122,8 @@ function recordOf(
     layers: image.layers,
     labels: { ...parts.labels, ...request.labels },
     createdAt: new Date().toISOString(),
-    keeper: { runtimeId: parts.id, folder: `${parts.runDir}/${parts.id}` },
+    // The folder is that of who undoes it, the id that of the Runtime, for the reader.
+    keeper: { runtimeId: parts.id, folder: keeper.folder },
     options: printable(request),
   };
 }

@@ -31,6 +31,8 @@ const SYS = mount('/sys', 'sysfs', ...KERNEL_OPTIONS, 'ro');
 const CGROUP = mount('/sys/fs/cgroup', 'cgroup', ...KERNEL_OPTIONS, 'ro');
 const SYS_WRITABLE = mount('/sys', 'sysfs', ...KERNEL_OPTIONS);
 const CGROUP_WRITABLE = mount('/sys/fs/cgroup', 'cgroup', ...KERNEL_OPTIONS);
+/** In the machine's pid namespace an ordinary user cannot mount a procfs: it is not theirs. */
+const HOST_PROC = mountOf('/proc', 'bind', '/proc', 'rbind', 'nosuid', 'noexec', 'nodev');
 /** In the machine's network namespace an ordinary user cannot mount a sysfs: it is not theirs. */
 const HOST_SYS = mountOf('/sys', 'bind', '/sys', 'rbind', 'nosuid', 'noexec', 'nodev', 'rro');
 const HOST_SHM = mountOf('/dev/shm', 'bind', '/dev/shm', 'rbind', 'nosuid', 'noexec', 'nodev');
@@ -58,6 +60,7 @@ export interface MountChoice {
   readonly terminalGroup: boolean;
   /** What is shared with the machine. */
   readonly hostNetwork: boolean;
+  readonly hostPids: boolean;
   readonly hostIpc: boolean;
   /** The machine has its message queues mounted. */
   readonly hostMqueue: boolean;
@@ -66,13 +69,13 @@ export interface MountChoice {
 const chosen = new Map<string, readonly OciMount[]>();
 
 export function defaultMounts(choice: MountChoice): readonly OciMount[] {
-  const { rootless, cgroups, privileged, terminalGroup, hostNetwork, hostIpc } = choice;
+  const { rootless, cgroups, privileged, terminalGroup, hostNetwork, hostPids, hostIpc } = choice;
   const hostMqueue = hostIpc && rootless && choice.hostMqueue;
-  const key = `${rootless} ${cgroups} ${privileged} ${terminalGroup} ${hostNetwork} ${hostIpc} ${hostMqueue}`;
+  const key = `${rootless} ${cgroups} ${privileged} ${terminalGroup} ${hostNetwork} ${hostPids} ${hostIpc} ${hostMqueue}`;
   let mounts = chosen.get(key);
   if (mounts === undefined) {
     mounts = Object.freeze([
-      PROC,
+      rootless && hostPids ? HOST_PROC : PROC,
       DEV,
       rootless && hostNetwork ? HOST_SYS : privileged ? SYS_WRITABLE : SYS,
       terminalGroup ? PTS : PTS_ONE_ID,

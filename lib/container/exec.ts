@@ -23,7 +23,7 @@ export async function execIn(
   checkOwnRuntime(request.runtime, core.parts);
   const run = runningIn(core, 'exec in');
   const asked = askedOf(core, request);
-  return await collectOutput(core.parts, {
+  return await collectOutput(core.parts, core.supervisor, {
     type: Type.exec,
     encode: (stdio) => encodeExec(run.target, core.plan, asked, { stdio, wantStarted: false }),
     collect: request.collect,

@@ -36,7 +36,7 @@ export async function setFrozen(
   const { state } = core;
   if (!('run' in state)) return;
   const body = new FieldWriter(64).u64(Tag.target, state.run.target).bytes();
-  await core.parts.supervisor.request(type, body, { action, container: core.name });
+  await core.supervisor.request(type, body, { action, container: core.name });
 }
 
 function inTurn(core: Supervised, work: () => Promise<void>): Promise<void> {

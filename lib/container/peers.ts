@@ -2,6 +2,7 @@ import { notYet } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { findIn } from './find.js';
+import { isOutside } from './keeping.js';
 import type { Plan } from './plan.js';
 import { supervisedOf } from './registry.js';
 import type { ContainerRequest } from './request.js';
@@ -29,7 +30,7 @@ export async function findPeers(parts: RuntimeParts, request: ContainerRequest):
     const { id, name, plan } = found.core;
     const { hostname, files, oci } = plan;
     const ofHost = oci.linux.namespaces.every(({ type }) => type !== kind);
-    peers[kind] = { id, name, hostname, files, ofHost };
+    peers[kind] = { id, name, hostname, files, ofHost, outside: isOutside(plan) };
   }
   return peers;
 }

@@ -93,7 +93,7 @@ export function planContainer(
 ): Plan {
   const { process, security } = request;
   const sharings = sharingsOf(request);
-  checkSharings(request, sharings);
+  checkSharings(request, sharings, peers, host);
   const ownNetwork = sharings.network === 'private';
   const hostname = planHostname(request, sharings, peers, host.hostname) ?? id.slice(0, 12);
   const args = planArgs(request, image);
@@ -134,6 +134,7 @@ export function planContainer(
           privileged,
           terminalGroup: host.gids > TERMINAL_GROUP,
           hostNetwork: isHosts('network', sharings, peers),
+          hostPids: sharings.pid === 'host',
           hostIpc,
           hostMqueue: hostIpc && host.mqueue,
         },

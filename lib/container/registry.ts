@@ -1,4 +1,5 @@
 import type { RuntimeParts } from '../runtime/parts.js';
+import type { Supervisor } from '../runtime/supervisor.js';
 import { together } from '../store/files.js';
 import type { Supervised } from './supervise.js';
 
@@ -25,11 +26,22 @@ export function supervisedOf(parts: RuntimeParts): Map<string, Supervised> {
     parts.onClose(async () => {
       await together([...containers.values()].map((core) => ends.remove(core)));
     });
-    void parts.supervisor.gone.then(() => {
-      for (const core of containers.values()) {
-        parts.background(ends.forget(core));
-      }
-    });
     return containers;
+  });
+}
+
+/** Supervisors whose loss is the loss of their containers. */
+const watched = new WeakSet<Supervisor>();
+
+export function addSupervised(added: Supervised): void {
+  const { parts, supervisor } = added;
+  const containers = supervisedOf(parts);
+  containers.set(added.id, added);
+  if (watched.has(supervisor)) return;
+  watched.add(supervisor);
+  void supervisor.gone.then(() => {
+    for (const core of containers.values()) {
+      if (core.supervisor === supervisor) parts.background(ends.forget(core));
+    }
   });
 }

@@ -30,7 +30,7 @@ export function removeContainer(
   // A removal that failed may be tried again.
   work.catch(() => (core.removing = undefined));
   core.parts.background(work);
-  return core.parts.supervisor.keepAlive(work);
+  return core.supervisor.keepAlive(work);
 }
 
 async function remove(core: Supervised, force: boolean): Promise<void> {
@@ -47,10 +47,10 @@ async function remove(core: Supervised, force: boolean): Promise<void> {
 
 /** First the folder, then the name: nobody may find a name that leads nowhere. */
 async function removeRecords(core: Supervised): Promise<void> {
-  const { parts } = core;
+  const { parts, supervisor } = core;
   const body = new FieldWriter(256).string(Tag.folder, ContainerRecords.folderOf(core.id)).bytes();
   try {
-    await parts.supervisor.request(Type.remove, body, {
+    await supervisor.request(Type.remove, body, {
       action: 'remove',
       container: core.name,
     });

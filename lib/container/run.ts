@@ -34,9 +34,11 @@ export async function runContainer(
   const peers = shares ? await findPeers(parts, request) : NO_PEERS;
   const plan = planContainer(request, resolved, planHost(parts), newContainerId(), peers);
   const targets = shares ? { peers: targetsOf(parts, plan) } : {};
+  const outside = request.security.pid === 'host';
+  const { supervisor } = outside ? await parts.outside() : parts;
   const ended = useImage(parts, resolved);
   try {
-    return await collectOutput(parts, {
+    return await collectOutput(parts, supervisor, {
       type: Type.launch,
       encode: (stdio) =>
         encodeLaunch(plan, { stdio, wantStarted: false, warmPool: true, ...targets }),

@@ -32,8 +32,9 @@ export interface SecurityOptions {
   /** Not in this version. @defaultValue `'host'` */
   userns?: 'host' | 'auto' | { uidMap: IdMap[]; gidMap: IdMap[] };
   /**
-   * Whose processes it sees and may signal: its own, or those of another container of this Runtime, by id or name,
-   * which must run at each start and whose end is the end of both. `'host'` is not in this version.
+   * Whose processes it sees and may signal: its own, this machine's, or those of another container of this Runtime,
+   * by id or name, which must run at each start and whose end is the end of both. `'host'` needs a cgroup, by which
+   * all that it has started is ended: an ordinary user's must be delegated.
    * @defaultValue `'private'`
    */
   pid?: 'private' | 'host' | `container:${string}`;

@@ -16,6 +16,8 @@ export interface Peer {
   readonly files: readonly PlanFile[];
   /** What is shared is the machine's, for that one has it, too. */
   readonly ofHost: boolean;
+  /** Its processes are the machine's own. */
+  readonly outside: boolean;
 }
 export type Peers = Readonly<Partial<Record<SharedNamespace, Peer>>>;
 

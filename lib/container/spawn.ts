@@ -23,8 +23,7 @@ export async function spawnIn(
   const run = runningIn(core, 'spawn in');
   const { tty } = request;
   const asked = askedOf(core, request, tty);
-  const { parts } = core;
-  const { supervisor } = parts;
+  const { parts, supervisor } = core;
   const pipes = tty === undefined ? openPipes(parts, request.stdin) : undefined;
   const stdin = request.stdin === 'ignore' ? StdioKind.null : StdioKind.descriptor;
   const body = encodeExec(run.target, core.plan, asked, {

@@ -31,7 +31,7 @@ export async function startContainer(core: Supervised, signal?: AbortSignal): Pr
     () => undefined,
   );
   try {
-    await core.parts.supervisor.keepAlive(work);
+    await core.supervisor.keepAlive(work);
     core.timings = { ...core.timings, startMs: elapsed() };
   } finally {
     core.starting = undefined;
@@ -39,8 +39,7 @@ export async function startContainer(core: Supervised, signal?: AbortSignal): Pr
 }
 
 function launch(core: Supervised, signal: AbortSignal | undefined): Promise<void> {
-  const { parts, plan } = core;
-  const { supervisor } = parts;
+  const { parts, plan, supervisor } = core;
   const before = core.state;
   const peers = targetsOf(parts, plan);
   const { stdin, fds, kinds } = openStdio(core);

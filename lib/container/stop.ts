@@ -4,6 +4,7 @@ import { checkBag, checkInteger, checkSignal } from '../errors/arguments.js';
 import { parseSignal, SIGKILL, stopSignalNumber } from '../native/signals.js';
 import { Type } from '../native/protocol.js';
 import type { ExitInfo } from './exit-info.js';
+import { isOutside } from './keeping.js';
 import { setFrozen } from './pause.js';
 import type { Run } from './run-record.js';
 import { assertCan } from './state.js';
@@ -67,7 +68,7 @@ export async function stopContainer(
   if (ended === undefined) {
     throw new CaissonError('ERR_CONTAINER_NOT_STARTED', { container: core.name, action: 'stop' });
   }
-  return await orAborted(core.parts.supervisor.keepAlive(ended), signal);
+  return await orAborted(core.supervisor.keepAlive(ended), signal);
 }
 
 const signalOf = (core: Supervised, { stopSignal }: StopRequest): number =>
@@ -165,8 +166,9 @@ export async function stopGently(core: Supervised): Promise<void> {
   const { state } = core;
   if (!('run' in state)) return;
   const stopSignal = stopSignalNumber(core.plan.stopSignal);
-  // An init takes every signal, and hands it on to one who is no process 1.
-  const hears = core.plan.init || (await handles(state.run.pid, stopSignal));
+  // An init takes every signal, and hands it on to one who is no process 1, as those of the machine's are none.
+  const hears =
+    core.plan.init || isOutside(core.plan) || (await handles(state.run.pid, stopSignal));
   const own = hears ? DEFAULT_GRACE_MS : 0;
   // A stop that goes on, perhaps with another signal, has the time it was given.
   const graceMs = core.stopping === undefined ? own : MOST_GRACE_MS;
@@ -191,14 +193,14 @@ async function sendSignal(
   signal: number,
   action: string,
 ): Promise<void> {
-  const { supervisor } = core.parts;
+  const { supervisor } = core;
   await supervisor
     .sendSignal(run.target, signal, { action, container: core.name })
     .catch(ignoreEnded);
 }
 
 async function killTree(core: Supervised, run: Run): Promise<void> {
-  const { supervisor } = core.parts;
+  const { supervisor } = core;
   await supervisor.kill(run.target, { action: 'kill', container: core.name }).catch(ignoreEnded);
 }
 

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'eventemitter3';
 import { throwIfAborted } from '../errors/index.js';
 import type { FailureContext } from '../native/failure.js';
-import type { RuntimeParts } from '../runtime/parts.js';
+import type { Keeping, RuntimeParts } from '../runtime/parts.js';
+import type { Supervisor } from '../runtime/supervisor.js';
 import type { ContainerConfig } from '../store/index.js';
 import type { ExecAsked } from './encode.js';
 import type { ExitInfo } from './exit-info.js';
@@ -31,6 +32,8 @@ type EventMap = Record<ContainerEventName, (event: ContainerEvent) => void>;
 /** A container of this Runtime: what all its handles share. */
 export class Supervised {
   readonly parts: RuntimeParts;
+  /** The one that it is started by, and that undoes what it leaves. */
+  readonly supervisor: Supervisor;
   readonly config: ContainerConfig;
   readonly plan: Plan;
   readonly autoRemove: boolean;
@@ -53,12 +56,14 @@ export class Supervised {
 
   constructor(
     parts: RuntimeParts,
+    { supervisor }: Keeping,
     config: ContainerConfig,
     plan: Plan,
     autoRemove: boolean,
     timings: StageTimings,
   ) {
     this.parts = parts;
+    this.supervisor = supervisor;
     this.config = config;
     this.plan = plan;
     this.autoRemove = autoRemove;
@@ -113,7 +118,7 @@ export class Supervised {
     this.#waiting.add(wake);
     signal?.addEventListener('abort', wake);
     try {
-      await this.parts.supervisor.keepAlive(changed);
+      await this.supervisor.keepAlive(changed);
     } finally {
       this.#waiting.delete(wake);
       signal?.removeEventListener('abort', wake);
@@ -145,7 +150,7 @@ export class Supervised {
     if (this.#state.status === 'removed') return;
     const stored = toStored(this.#state);
     this.#saving = this.#saving.then(async () => {
-      if (this.removing !== undefined || this.parts.supervisor.isLost) return;
+      if (this.removing !== undefined || this.supervisor.isLost) return;
       // The record is for other programs; this one has the state. A folder that is just being
       // removed, or a full disk, must not make an end look like a failure.
       await this.parts.store.containers.writeState(this.id, stored).catch(() => undefined);

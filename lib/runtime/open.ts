@@ -13,9 +13,10 @@ import {
   sweep,
   together,
   type IdMap,
+  type Keeper,
   type Store,
 } from '../store/index.js';
-import type { Mode, RuntimeEvent, RuntimeParts } from './parts.js';
+import type { Keeping, Mode, RuntimeEvent, RuntimeParts } from './parts.js';
 import type { OpenRequest } from './request.js';
 import type { SupervisorFacts } from './supervisor-types.js';
 import { Supervisor } from './supervisor.js';
@@ -29,32 +30,46 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   const store = openStore(root, mode).then((found) => (recorded = found));
   await together([store, makePrivateFolder(runDir)]);
   throwIfAborted(request.signal);
-  const id = randomBytes(8).toString('hex');
   const helpers = mode === 'rootless' ? findIdHelpers() : {};
-  const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': id };
-  const supervisor = await Supervisor.start({
-    binding: native.binding,
-    executable: native.supervisor,
-    args: [
-      'supervise',
-      ...Object.entries(options).flat(),
-      '--cgroup-parent',
-      request.cgroupParent,
-      ...idArguments(helpers),
-      ...(process.env['CAISSON_DEBUG'] === undefined ? [] : ['--debug']),
-    ],
-    signal: request.signal,
-  });
-  try {
-    if (mode === 'rootless') await bindIdMap(root, recorded, mapInForce(helpers, supervisor.facts));
-  } catch (error) {
-    await supervisor.close();
-    throw error;
-  }
-  const parts = new OpenedParts(id, runDir, mode, request.labels, native.binding, root, supervisor);
+  const start = async (more: readonly string[], signal?: AbortSignal): Promise<Keeping> => {
+    const runtimeId = newRuntimeId();
+    const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': runtimeId };
+    const supervisor = await Supervisor.start({
+      binding: native.binding,
+      executable: native.supervisor,
+      args: [
+        'supervise',
+        ...Object.entries(options).flat(),
+        '--cgroup-parent',
+        request.cgroupParent,
+        ...idArguments(helpers),
+        ...more,
+        ...(process.env['CAISSON_DEBUG'] === undefined ? [] : ['--debug']),
+      ],
+      signal,
+    });
+    try {
+      if (mode === 'rootless') {
+        const map = mapInForce(helpers, supervisor.facts);
+        await bindIdMap(root, recorded, map);
+        recorded = map;
+      }
+    } catch (error) {
+      await supervisor.close();
+      throw error;
+    }
+    return { supervisor, keeper: { runtimeId, folder: `${runDir}/${runtimeId}` } };
+  };
+  const parts = new OpenedParts(
+    { root, runDir, mode, labels: request.labels, binding: native.binding },
+    await start([], request.signal),
+    () => start(['--host-pids']),
+  );
   parts.background(sweepStore(parts));
   return parts;
 }
+
+const newRuntimeId = (): string => randomBytes(8).toString('hex');
 
 function idArguments({ uids, gids }: IdHelpers): string[] {
   return [
@@ -92,6 +107,9 @@ export class OpenedParts implements RuntimeParts {
   readonly binding: Binding;
   readonly store: Store;
   readonly supervisor: Supervisor;
+  readonly keeper: Keeper;
+  readonly #startOutside: () => Promise<Keeping>;
+  #outside: Promise<Keeping> | undefined;
   readonly #slots = new Map<symbol, unknown>();
   readonly #work = new Set<Promise<unknown>>();
   readonly #undo: (() => Promise<void>)[] = [];
@@ -100,24 +118,35 @@ export class OpenedParts implements RuntimeParts {
   #undone = false;
 
   constructor(
-    id: string,
-    runDir: string,
-    mode: Mode,
-    labels: Readonly<Record<string, string>>,
-    binding: Binding,
-    root: string,
-    supervisor: Supervisor,
+    given: Pick<RuntimeParts, 'root' | 'runDir' | 'mode' | 'labels' | 'binding'>,
+    { supervisor, keeper }: Keeping,
+    startOutside: () => Promise<Keeping>,
   ) {
-    this.id = id;
-    this.binding = binding;
-    this.root = root;
-    this.runDir = runDir;
-    this.mode = mode;
-    this.labels = labels;
+    this.id = keeper.runtimeId;
+    this.binding = given.binding;
+    this.root = given.root;
+    this.runDir = given.runDir;
+    this.mode = given.mode;
+    this.labels = given.labels;
     this.supervisor = supervisor;
+    this.keeper = keeper;
+    this.#startOutside = startOutside;
     this.cgroupMode = supervisor.facts.cgroupMode;
     this.controls = supervisor.facts.controls;
     this.store = storeOf(this);
+  }
+
+  async outside(): Promise<Keeping> {
+    this.assertOpen('start a container');
+    if (this.#outside === undefined) {
+      const started = this.#startOutside();
+      this.#outside = started;
+      const forget = (): void => {
+        if (this.#outside === started) this.#outside = undefined;
+      };
+      started.then(({ supervisor }) => supervisor.gone.then(forget), forget);
+    }
+    return await this.#outside;
   }
 
   assertOpen(action: string): void {
@@ -164,6 +193,10 @@ export class OpenedParts implements RuntimeParts {
     }
     this.#undone = true;
     await Promise.allSettled(this.#work);
+    await this.#outside?.then(
+      ({ supervisor }) => supervisor.close(),
+      () => undefined, // it never started
+    );
     await this.supervisor.close();
     this.emit({ type: 'close', id: this.id, time: new Date() });
     if (failures.length > 0) throw failures[0];

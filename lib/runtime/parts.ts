@@ -1,10 +1,17 @@
 import type { CgroupMode } from '../native/protocol.js';
 import type { Binding } from '../native/types.js';
+import type { Keeper } from '../store/keeper.js';
 import type { Store } from '../store/store.js';
 import type { Supervisor } from './supervisor.js';
 
 /** With root's rights, or as an ordinary user in a user namespace. */
 export type Mode = 'root' | 'rootless';
+
+/** A supervisor, and how other programs see whether it lives. */
+export interface Keeping {
+  readonly supervisor: Supervisor;
+  readonly keeper: Keeper;
+}
 
 /**
  * What the nouns need of a Runtime, as plain values and seams: images, containers, networks and
@@ -24,6 +31,13 @@ export interface RuntimeParts {
   readonly binding: Binding;
   readonly store: Store;
   readonly supervisor: Supervisor;
+  /** Of the supervisor. */
+  readonly keeper: Keeper;
+  /**
+   * A supervisor without a pid namespace of its own, for containers in the machine's: started when it is first asked
+   * for, and again when it was lost.
+   */
+  outside(): Promise<Keeping>;
   /** For whatever it makes that has labels. */
   readonly labels: Readonly<Record<string, string>>;
   /** Throws ERR_RUNTIME_CLOSED once `close` was called. */

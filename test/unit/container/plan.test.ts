@@ -281,7 +281,8 @@ describe('network', () => {
 
   test("another container's: its names; and what was its own stays so", () => {
     const one = plan({ options: { hostname: 'one', extraHosts: { db: '10.1.1.1' } } });
-    const peer = { id: '1', name: 'one', hostname: one.hostname, files: one.files, ofHost: false };
+    const { hostname: name, files: theirs } = one;
+    const peer = { id: '1', name, hostname: name, files: theirs, ofHost: false, outside: false };
     const options = { networks: 'container:one', security: { uts: 'container:one' } };
     const { files, oci, hostname } = plan({ options, peers: { network: peer, uts: peer } });
     expect(hostname).toBe('one');
@@ -299,6 +300,40 @@ describe('network', () => {
     ]);
     const ofHost = plan({ options, peers: { network: { ...peer, ofHost: true }, uts: peer } });
     expect(ofHost.oci.linux.namespaces.map(({ type }) => type)).not.toContain('network');
+  });
+
+  test("the machine's pid namespace: a cgroup, and a /proc that can be had", () => {
+    const options = { security: { pid: 'host' } };
+    const { oci } = plan({ options });
+    expect(oci.linux.namespaces).not.toContainEqual({ type: 'pid' });
+    expect(oci.mounts[0]).toMatchObject({ destination: '/proc', type: 'proc' });
+    const rootless = plan({ options, host: { ...PLAN_HOST, rootless: true } });
+    expect(rootless.oci.mounts[0]).toMatchObject({ type: 'bind', source: '/proc' });
+    expect(() => plan({ options, host: { ...PLAN_HOST, cgroups: false } })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        details: expect.objectContaining({ what: "security.pid: 'host'" }),
+        hint: expect.stringContaining('Delegate=yes'),
+      }),
+    );
+  });
+
+  test('of two of which one has it, neither shares with the other', () => {
+    const peer = { id: '1', name: 'one', hostname: 'one', files: [], ofHost: false };
+    const asking = (pid: string, outside: boolean) => () =>
+      plan({
+        options: { networks: 'container:one', security: { pid } },
+        peers: { network: { ...peer, outside } },
+      });
+    expect(asking('host', true)).not.toThrow();
+    expect(asking('private', false)).not.toThrow();
+    const refused = expect.objectContaining({ code: 'ERR_UNSUPPORTED' }) as Error;
+    expect(asking('host', false)).toThrow(refused);
+    expect(asking('private', true)).toThrow(refused);
+    const pid = { ...peer, ofHost: true, outside: true };
+    expect(() => plan({ options: { security: { pid: 'container:one' } }, peers: { pid } })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+    );
   });
 
   test.each<[object, string]>([

@@ -58,6 +58,8 @@ export async function fakeParts(folder: string, locker = new FakeLocker()): Prom
     id: '0123456789abcdef',
     root,
     runDir: join(folder, 'r'),
+    keeper: { runtimeId: '0123456789abcdef', folder: join(folder, 'r', '0123456789abcdef') },
+    outside: () => Promise.reject(new Error('no second supervisor')),
     mode,
     cgroupMode: CgroupMode.none,
     controls: 0,
