@@ -13,6 +13,7 @@ enum class Guard : uint8_t {
   kNone,
   kRealFolders,      // /proc, /sys and /dev of an image are no links
   kInRoot,           // paths of the container are resolved inside its root
+  kKernelTargets,    // nothing is mounted into procfs or sysfs where a link of an image leads
   kPlainWorkdir,     // the working folder is not reached by a link of procfs, and is inside
   kNullDevice,       // /dev/null is the null device
   kMasks,            // masked paths are covered

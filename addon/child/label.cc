@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "child/steps.h"
+#include "sys/path.h"
 
 namespace caisson::child {
 
@@ -17,7 +18,7 @@ int SetLabel(Context& context) noexcept {
   constexpr const char* kFiles[] = {"self/attr/apparmor/exec", "self/attr/exec"};
   int file = -1;
   for (const char* path : kFiles) {
-    file = openat(context.proc, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    file = sys::OpenProcFile(context.proc, path, O_WRONLY | O_NOFOLLOW);
     if (file >= 0 || errno != ENOENT) break;
   }
   if (file < 0) return errno;

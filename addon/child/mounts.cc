@@ -24,7 +24,9 @@ using protocol::MountKind;
 // Opens where `item` goes; a failure is one of Step::kMountTarget.
 int OpenMountTarget(Context& context, const MountItem& item, TargetKind kind, Links links,
                     Target* target) noexcept {
-  const int error = OpenTarget(context.rootfs, item.target, kind, links, target);
+  const int error = links == Links::kFollow
+                        ? OpenMountPoint(context.rootfs, item.target, kind, target)
+                        : OpenTarget(context.rootfs, item.target, kind, links, target);
   if (error != 0) context.step = Step::kMountTarget;
   return error;
 }

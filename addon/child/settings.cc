@@ -67,7 +67,7 @@ int SetOomScore(Context& context) noexcept {
   WriteNumber(text + (value < 0 ? 1 : 0), static_cast<uint32_t>(value < 0 ? -value : value));
   const size_t length = strlen(text);
 
-  const int fd = openat(context.proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  const int fd = sys::OpenProcFile(context.proc, "self/oom_score_adj", O_WRONLY);
   if (fd < 0) return errno;
   const int error = write(fd, text, length) == static_cast<ssize_t>(length) ? 0 : errno;
   (void)close(fd);

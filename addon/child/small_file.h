@@ -19,7 +19,7 @@ inline int BindFrom(const Context& context, int folder, const char* name,
       sys::OpenTree(folder, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
   if (mount < 0) return errno;
   Target target;
-  int error = OpenTarget(context.rootfs, path, TargetKind::kFile, Links::kFollow, &target);
+  int error = OpenMountPoint(context.rootfs, path, TargetKind::kFile, &target);
   if (error == 0) {
     if (sys::MoveMount(mount, target.fd) != 0) error = errno;
     (void)close(target.fd);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sys/credentials.h"
+#include "sys/path.h"
 #include "sys/process.h"
 #include "sys/rlimit.h"
 
@@ -51,7 +52,7 @@ void Note(const siginfo_t& info, pid_t main_pid, Ending& ending) noexcept {
 // SIGKILL to each child, by /proc/thread-self/children (CONFIG_PROC_CHILDREN). Pids of one's own
 // children cannot be reused before one has waited for them.
 bool KillChildren(int proc) noexcept {
-  const int fd = openat(proc, "thread-self/children", O_RDONLY | O_CLOEXEC);
+  const int fd = sys::OpenProcFile(proc, "thread-self/children", O_RDONLY);
   if (fd < 0) return false;
   char text[4096];
   pid_t pid = 0;

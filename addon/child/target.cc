@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/guard.h"
+#include "sys/magic.h"
 #include "sys/path.h"
 
 namespace caisson::child {
@@ -180,6 +181,19 @@ int OpenTarget(int root, const char* path, TargetKind kind, Links links, Target*
   (void)close(target->fd);
   target->fd = -1;
   return error;
+}
+
+int OpenMountPoint(int root, const char* path, TargetKind kind, Target* target) noexcept {
+  // Without a link on the way it is where it says.
+  int error = OpenTarget(root, path, kind, Links::kRefuse, target);
+  if (error != ELOOP) return error;
+  error = OpenTarget(root, path, kind, Links::kFollow, target);
+  const bool asked = strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/sys/", 5) == 0;
+  if (error != 0 || asked || !CAISSON_GUARD(kKernelTargets)) return error;
+  if (!sys::IsOn(target->fd, sys::kProcMagic) && !sys::IsOn(target->fd, sys::kSysfsMagic)) return 0;
+  (void)close(target->fd);
+  target->fd = -1;
+  return ELOOP;
 }
 
 }  // namespace caisson::child

@@ -23,7 +23,11 @@ struct Target {
 // existing target of the other kind is ENOTDIR or EISDIR. Returns 0 or errno.
 int OpenTarget(int root, const char* path, TargetKind kind, Links links, Target* target) noexcept;
 
-// The same without making anything: ENOENT when it is not there.
+// The same for something to be mounted there: ELOOP where links lead into procfs or sysfs, whose
+// files would then be another's (CVE-2019-16884).
+int OpenMountPoint(int root, const char* path, TargetKind kind, Target* target) noexcept;
+
+// The same as OpenTarget without making anything: ENOENT when it is not there.
 int OpenExisting(int root, const char* path, Links links, int* fd) noexcept;
 
 }  // namespace caisson::child

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "child/steps.h"
+#include "sys/path.h"
 #include "sys/process.h"
 
 namespace caisson::child {
@@ -16,7 +17,7 @@ int EnterTimeNamespace(Context& context) noexcept {
   const List<const char*>& offsets = context.launch->time_offsets;
   if (offsets.count == 0) return 0;
   if (sys::Unshare(CLONE_NEWTIME) != 0) return errno;
-  const int file = openat(context.proc, "self/timens_offsets", O_WRONLY | O_CLOEXEC);
+  const int file = sys::OpenProcFile(context.proc, "self/timens_offsets", O_WRONLY);
   if (file < 0) return errno;
   int error = 0;
   for (const char* line : offsets) {

@@ -27,6 +27,11 @@ inline int OpenAt2(int dir, const char* path, uint64_t flags, uint64_t resolve,
 // none.
 constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
+// A file of a procfs that an image may have had something mounted over: then EXDEV.
+inline int OpenProcFile(int proc, const char* path, uint64_t flags) noexcept {
+  return OpenAt2(proc, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
+}
+
 // faccessat2(2) with the effective ids and capabilities. glibc's faccessat() guesses on old
 // kernels.
 inline int AccessEffective(int dir, const char* path, int mode) noexcept {

@@ -27,7 +27,7 @@ export interface BindMount {
   source: string;
   /**
    * Absolute path in the container; made if it is missing. Not `/`, nor inside /proc or /sys, but for a few files
-   * such as /proc/meminfo.
+   * such as /proc/meminfo; nor where links of the image lead there.
    */
   target: string;
   /** Everything below it as well. @defaultValue `false` */

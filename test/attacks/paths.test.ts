@@ -1,10 +1,11 @@
 // needs: the native part; root or user namespaces; a static busybox
 import { existsSync } from 'node:fs';
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 
-import { attack, unlessRefused } from '../helpers/attack.js';
+import type { Mount } from '../../lib/index.js';
+import { attack, unlessRefused, type Target } from '../helpers/attack.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { missing, needs } from '../helpers/needs.js';
 import { tempFolder } from '../helpers/temp.js';
@@ -40,12 +41,54 @@ attack('a mount behind a link to the host', 'kInRoot', async (target) => {
   return existsSync(join(target.store, 'made'));
 });
 
+// CVE-2025-9566 and its kind: so are the small files that every container gets.
+attack('a folder of small files that leads to the host', 'kInRoot', async (target) => {
+  const image = await target.image(async (root) => {
+    await rename(join(root, 'etc'), join(root, 'real'));
+    await symlink('/store', join(root, 'etc'));
+  });
+  await unlessRefused(target.run(image, ['true']));
+  return existsSync(join(target.store, 'hosts'));
+});
+
+// CVE-2019-16884: what is written there, a label of AppArmor, goes to a file of the image's instead.
+describe('a link of the image into procfs', () => {
+  const covers = async (
+    target: Target,
+    link: string,
+    to: string,
+    mounts: Mount[] = [],
+  ): Promise<boolean> => {
+    const image = await target.image((root) => symlink(to, join(root, link)));
+    const search = ['grep', ' /proc/[0-9]*/attr', '/proc/self/mountinfo'];
+    const lines = await unlessRefused(target.run(image, search, { mounts }));
+    return lines !== false && lines !== '';
+  };
+
+  attack('where a tmpfs goes', 'kKernelTargets', (target) =>
+    covers(target, 'vol', '/proc/self/attr', [{ type: 'tmpfs', target: '/vol' }]),
+  );
+
+  attack('where a bind goes', 'kKernelTargets', async (target) => {
+    await using folder = await tempFolder();
+    const bind = { type: 'bind', source: folder.path, target: '/vol/attr' } as const;
+    return await covers(target, 'vol', '/proc/self', [bind]);
+  });
+
+  attack('where a small file goes', 'kKernelTargets', (target) =>
+    covers(target, 'etc/hosts', '/proc/self/attr/exec'),
+  );
+});
+
 // CVE-2024-21626: descriptors of whoever joins lead to the host's folders.
 attack('a working folder that is a descriptor', 'kPlainWorkdir', async (target) => {
   await using box = await target.sleeper();
   for (let fd = 3; fd < 40; ++fd) {
-    const list = await unlessRefused(box.exec(['/bin/ls'], { cwd: `/proc/self/fd/${fd}` }));
-    if (list !== false && /^layers$/m.test(list.stdout)) return true;
+    const cwd = `/proc/self/fd/${fd}`;
+    const joined = await unlessRefused(box.exec(['/bin/ls'], { cwd }));
+    const first = await unlessRefused(target.run(target.host, ['/bin/ls'], { cwd }));
+    const shown = `${first === false ? '' : first}${joined === false ? '' : joined.stdout}`;
+    if (/^layers$/m.test(shown)) return true;
   }
   return false;
 });

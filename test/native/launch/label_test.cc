@@ -3,6 +3,7 @@
 // alone, with AppArmor as one of several modules, and with none. No privileges.
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "child/steps.h"
 #include "launch/check.h"
+#include "sys/mount.h"
 
 namespace caisson::test {
 namespace {
@@ -66,6 +68,23 @@ void FollowsNoLink() {
   CHECK_EQ(SetLabel("exec name"), ELOOP);
 }
 
+// In a mount namespace that ends with this program.
+void WritesToNothingMountedThere() {
+  CHECK_OK(unlink((folder + "/self/attr/apparmor/exec").c_str()));
+  std::ofstream(folder + "/self/attr/apparmor/exec");
+  if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0) {
+    printf("skipped: needs root, or user namespaces\n");
+    return;
+  }
+  CHECK_OK(sys::Mount("", "/", "", MS_REC | MS_PRIVATE, ""));
+  std::ofstream(folder + "/volume");
+  const std::string file = folder + "/self/attr/apparmor/exec";
+  CHECK_OK(sys::Mount((folder + "/volume").c_str(), file.c_str(), "", MS_BIND, ""));
+  CHECK_EQ(SetLabel("exec name"), EXDEV);
+  CHECK_EQ(Read("/volume"), "");
+  CHECK_OK(sys::Unmount(file.c_str(), 0));
+}
+
 }  // namespace
 }  // namespace caisson::test
 
@@ -80,5 +99,6 @@ int main() {
   RUN(WritesTheOldFile);
   RUN(PrefersItsOwnFile);
   RUN(FollowsNoLink);
+  RUN(WritesToNothingMountedThere);
   return system(("rm -rf " + folder).c_str());
 }
