@@ -48,6 +48,12 @@ class Writer {
     const int error = place_.folder < 0 ? ENODEV : WriteGroupFile(place_.folder, file, text);
     if (error != 0) result_ = Refused(tag, error);
   }
+  // What the first does not take goes to the second.
+  void WriteEither(Tag tag, const char* first, const char* second, std::string_view text) {
+    if (!result_ || place_.folder < 0 || WriteGroupFile(place_.folder, first, text) != 0) {
+      Write(tag, second, text);
+    }
+  }
   void Number(Tag tag, const char* file_v1, const char* file_v2, Limit limit) {
     if (!limit.asked()) return;
     const char* unlimited = place_.v2 ? "max" : "-1";
@@ -118,13 +124,13 @@ void ThrottleV2(Writer& out, const IoLimits& io) {
   if (line.size() != bare) out.Write(Tag::kIoDevice, "io.max", line);
 }
 
-// All of them count from the same 100, so that a weight is the same everywhere.
+// By whatever weighs this disk: a file may be there for the sake of another one. All of them count
+// from the same 100, so that a weight is the same everywhere.
 void Weigh(Writer& out, const IoLimits& io) {
   if (!io.weight.asked()) return;
-  const char* file = out.v2() ? "io.bfq.weight" : "blkio.bfq.weight_device";
-  const char* own = out.v2() ? "io.weight" : "blkio.weight_device";
-  if (out.Has(own)) file = own;
-  out.Write(Tag::kIoWeight, file, DeviceOf(io) + std::to_string(io.weight.value));
+  out.WriteEither(Tag::kIoWeight, out.v2() ? "io.weight" : "blkio.weight_device",
+                  out.v2() ? "io.bfq.weight" : "blkio.bfq.weight_device",
+                  DeviceOf(io) + std::to_string(io.weight.value));
 }
 
 Result<> LimitIo(const Host& host, const LimitsPlan& limits, const Cgroup& cgroup) {

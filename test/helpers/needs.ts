@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { beforeAll, beforeEach, describe, test } from 'vitest';
 
+import { limitable } from './limitable.js';
 import { nativeFile, UNGUARDED } from './native.js';
 
 const CGROUP2_SUPER_MAGIC = 0x63677270;
@@ -36,6 +37,9 @@ export type Need =
   | 'swapon'
   | 'capsh'
   | 'timens'
+  | 'python3'
+  | 'hugepages'
+  | 'bfq'
   | 'unguarded';
 
 /**
@@ -93,6 +97,15 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   capsh: () => runs('capsh', '--print'),
   timens: () =>
     existsSync('/proc/self/ns/time') ? null : 'a kernel with time namespaces (CONFIG_TIME_NS)',
+  python3: () => runs('/usr/bin/python3', '--version'),
+  hugepages: () =>
+    limitable('hugetlb') && existsSync('/proc/sys/vm/nr_hugepages')
+      ? null
+      : 'huge pages, and the cgroup controller hugetlb',
+  bfq: () =>
+    limitable('io') && readdirSync('/sys/block').some(hasBfq)
+      ? null
+      : 'the I/O scheduler BFQ: modprobe bfq',
   unguarded: () =>
     existsSync(UNGUARDED)
       ? null
@@ -157,6 +170,11 @@ export function needs(...names: Need[]): {
     test: test.skipIf(true) as unknown as typeof test,
     missing: lack,
   };
+}
+
+function hasBfq(disk: string): boolean {
+  const path = `/sys/block/${disk}/queue/scheduler`;
+  return disk.startsWith('loop') && existsSync(path) && readFileSync(path, 'utf8').includes('bfq');
 }
 
 export type CgroupMode = 'none' | 'v1' | 'hybrid' | 'v2';
