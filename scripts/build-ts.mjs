@@ -1,9 +1,9 @@
-// lib/ → dist/: declarations by tsc, one file a module; the code bundled, since reading a hundred small
+// lib/ → dist/: declarations by tsc, one file a module that a program can get to; the code bundled, since reading a hundred small
 // modules costs more than all that the package does at import (90 ms of CPU time against 25). What is
 // imported lazily stays in files of its own. dist/ is emptied first: what was deleted from lib/ must
 // not stay in the package.
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +23,24 @@ const compile = (...args) =>
 
 for (const folder of [dist, modules]) rmSync(folder, { recursive: true, force: true });
 compile('--outDir', modules, '--declarationDir', dist);
+
+/** Adds `file` and the declarations that it leads to. @param {string} file @param {Set<string>} found */
+function reach(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(
+    /(?:from|import\()\s*'(\.[^']+)\.js'/g,
+  )) {
+    reach(join(dirname(file), `${path}.d.ts`), found);
+  }
+  return found;
+}
+
+const declared = reach(join(dist, 'index.d.ts'));
+for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
+  const path = join(entry.parentPath, entry.name);
+  if (entry.isFile() && !declared.has(path)) rmSync(path);
+}
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const bundle = await rolldown({
