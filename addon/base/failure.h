@@ -97,7 +97,8 @@ namespace caisson {
   X(TimeNamespace, "unshare(CLONE_NEWTIME)")       \
   X(Label, "write")                                \
   X(Init, "execveat")                              \
-  X(CgroupParent, "write")
+  X(CgroupParent, "write")                         \
+  X(MapMount, "mount_setattr(MOUNT_ATTR_IDMAP)")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

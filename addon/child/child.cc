@@ -16,6 +16,8 @@ constexpr ChildStep kLaunchSteps[] = {
     // In its cgroup before anything costs anything, and before the cgroup namespace is rooted
     // there.
     {Step::kCgroupJoin, JoinCgroup},
+    // Nobody without ids can make files, or what belongs to a user namespace.
+    {Step::kMapIds, AwaitIdMap},
     {Step::kCgroupNamespace, EnterCgroupNamespace},
     // Before sysfs, mqueue and the net sysctls, which show the namespaces of whoever opens them.
     {Step::kNetJoin, JoinNetwork},
@@ -27,6 +29,7 @@ constexpr ChildStep kLaunchSteps[] = {
     {Step::kMountNamespace, EnterMountNamespace},
     // Nothing mounted from here on may be seen by anybody else.
     {Step::kPropagation, MakeMountsPrivate},
+    {Step::kMount, ShowSysfs},
     {Step::kRootMount, AttachRootfs},
     {Step::kDevices, CoverWithDevices},
     {Step::kMount, ApplyMounts},

@@ -22,7 +22,7 @@ struct Context {
   int gate = -1;    // one end of a socket pair; -1: not gated
   // The parent's ends of these, which the clone has copied: while they are open here, the parent's
   // death does not show.
-  int parents_ends[3] = {-1, -1, -1};
+  int parents_ends[4] = {-1, -1, -1, -1};
   int terminal = -1;  // a socket, to send both ends of a new terminal to; -1: there is none
   int stdio[3] = {-1, -1, -1};  // -1: /dev/null of the container
   List<int> cgroup_procs;       // to write "0" to
@@ -30,6 +30,9 @@ struct Context {
   int net = -1;
   int ipc = -1;
   int uts = -1;
+  // Where an errno, or 0, comes when the ids of the new user namespace are mapped; -1: there is
+  // none. Then `sysfs` is one that must be in sight for the container's to be made.
+  int id_map = -1;
   // To enter, with the rootfs and nothing else; -1: that of the clone.
   int mount_namespace = -1;
   int init = -1;     // the executable of process 1; -1: the command itself
@@ -62,6 +65,7 @@ struct Context {
   int ready_proc = -1;  // attached nowhere yet
   Step step = Step::kNone;  // a step may say more precisely what failed
   uint32_t index = 0;       // which item of the plan
+  bool oom_score_set = false;
   bool workdir_pending = false;
   UserIds ids;
   char home_variable[PATH_MAX + 8] = {};  // "HOME=…", where envp's free slot points

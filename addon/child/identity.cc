@@ -13,6 +13,23 @@
 
 namespace caisson::child {
 
+int BecomeRoot() noexcept {
+  if (sys::SetGroups(0, nullptr) != 0 || sys::SetResGid(0) != 0 || sys::SetResUid(0) != 0) {
+    return errno;
+  }
+  return 0;
+}
+
+int AwaitIdMap(Context& context) noexcept {
+  if (context.id_map < 0) return 0;
+  int error = 0;
+  const ssize_t got = read(context.id_map, &error, sizeof error);
+  if (got != sizeof error) return got < 0 ? errno : ESRCH;
+  if (error != 0) return error;
+  context.oom_score_set = true;
+  return BecomeRoot();
+}
+
 int FindUser(Context& context) noexcept {
   const ProcessPlan& process = *context.process;
   uint32_t failed_group = 0;

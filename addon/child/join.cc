@@ -1,6 +1,7 @@
 // zone: child
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,9 +18,18 @@ int PrepareSubreaper(Context& context) noexcept {
 }
 
 int JoinNamespaces(Context& context) noexcept {
+  const bool user = (context.join_namespaces & CLONE_NEWUSER) != 0;
+  if (user) {
+    // Inside, it is a process without rights over itself.
+    if (const int error = SetOomScore(context); error != 0) return error;
+    context.oom_score_set = true;
+  }
   if (sys::SetNs(context.init_pidfd, static_cast<int>(context.join_namespaces)) != 0) {
     if (errno == ESRCH) context.step = Step::kNotRunning;
     return errno;
+  }
+  if (user) {
+    if (const int error = BecomeRoot(); error != 0) return error;
   }
   // The mount namespace's root is ours now.
   context.rootfs = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -235,7 +235,7 @@ int MountDevpts(Context& context, const MountItem& item) noexcept {
     memcpy(fs.more, options, sizeof options);
   }
   int error = MountReady(context, item, context.pts, fs);
-  if (error == EINVAL && context.rootless) {
+  if (error == EINVAL && (context.rootless || context.id_map >= 0)) {
     // Group 5 is not mapped in this user namespace: terminals then belong to the opener's group.
     fs.without = "gid=";
     if (item.data.count == 0) fs.more[3] = nullptr;

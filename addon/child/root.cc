@@ -31,6 +31,14 @@ int AttachRootfs(Context& context) noexcept {
   return sys::MoveMountToPath(context.rootfs, context.attach_at) == 0 ? 0 : errno;
 }
 
+// Where it goes out of sight with the old root.
+int ShowSysfs(Context& context) noexcept {
+  if (context.id_map < 0) return 0;
+  const int error = sys::MoveMountToPath(context.sysfs, "/sys") == 0 ? 0 : errno;
+  context.sysfs = -1;
+  return error;
+}
+
 // The tmpfs that pieces are taken from must be in our namespace for open_tree(2) to clone them
 // (detached trees can be cloned from 6.15 on only, and then a namespace is prepared). It goes with
 // the old root.

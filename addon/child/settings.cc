@@ -60,7 +60,7 @@ int WriteSysctls(Context& context) noexcept {
 }
 
 int SetOomScore(Context& context) noexcept {
-  if (!context.process->set_oom_score_adj) return 0;
+  if (!context.process->set_oom_score_adj || context.oom_score_set) return 0;
   char text[16];
   const int32_t value = context.process->oom_score_adj;
   text[0] = '-';

@@ -1,6 +1,7 @@
 // zone: child
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,9 +75,12 @@ int NewKeyring(Context& context) noexcept {
     case EPERM:   // then nobody can read any
       return 0;
     case EDQUOT:
-      // An ordinary user may own 200 keys. The keyring we stay in is the supervisor's, which is
+      // Whoever is not root may own 200 keys. The keyring we stay in is the supervisor's, which is
       // empty and holds nothing of the program's.
-      return context.rootless ? 0 : EDQUOT;
+      return context.rootless || context.id_map >= 0 ||
+                     (context.join_namespaces & CLONE_NEWUSER) != 0
+                 ? 0
+                 : EDQUOT;
     default:
       return errno;
   }

@@ -11,6 +11,10 @@ namespace caisson::child {
 int JoinCgroup(Context& context) noexcept;
 int EnterCgroupNamespace(Context& context) noexcept;
 
+// identity.cc
+int AwaitIdMap(Context& context) noexcept;
+int BecomeRoot() noexcept;  // of a user namespace that was entered just now
+
 // network.cc
 int JoinNetwork(Context& context) noexcept;
 int JoinPrepared(Context& context) noexcept;
@@ -20,6 +24,7 @@ int RaiseLoopback(Context& context) noexcept;
 int MakeMountsPrivate(Context& context) noexcept;
 int AttachRootfs(Context& context) noexcept;
 int EnterMountNamespace(Context& context) noexcept;
+int ShowSysfs(Context& context) noexcept;
 int CoverWithDevices(Context& context) noexcept;
 int EnterRootfs(Context& context) noexcept;
 int MakeRootReadOnly(Context& context) noexcept;

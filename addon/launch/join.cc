@@ -7,6 +7,7 @@
 #include "child/child.h"
 #include "launch/children_in.h"
 #include "launch/clone.h"
+#include "launch/user_namespace.h"
 
 namespace caisson::launch {
 
@@ -26,6 +27,10 @@ Result<Started> Join(const Host& host, const ExecPlan& plan, int init_pidfd, uin
   context.init_pidfd = init_pidfd;
   context.join_namespaces = namespaces;
   if (plan.time_namespace) context.join_namespaces |= CLONE_NEWTIME;
+  if (plan.user_namespace) {
+    context.join_namespaces |= CLONE_NEWUSER;
+    GivePipes(stdio, plan.owner_uid, plan.owner_gid);
+  }
   context.cgroup_namespace = has_cgroup && (namespaces & CLONE_NEWCGROUP) == 0;
   context.subreaper = !has_cgroup;
 

@@ -14,6 +14,7 @@
 #include "launch/init_image.h"
 #include "launch/overlay.h"
 #include "launch/shared_memory.h"
+#include "launch/user_namespace.h"
 #include "sys/path.h"
 
 namespace caisson::launch {
@@ -30,12 +31,15 @@ Result<int> FolderOf(const Host& host, const LaunchPlan& plan, Prepared& prepare
 }
 
 Result<> PrepareRootfs(const Host& host, const LaunchPlan& plan, Prepared& prepared,
-                       std::string* kernel_log) {
+                       int user_namespace, std::string* kernel_log) {
   if (prepared.mount_namespace || prepared.rootfs) return {};
   const auto folder = FolderOf(host, plan, prepared);
   if (!folder) return std::unexpected(folder.error());
   if (const auto made = MakeScratch(*folder); !made) return std::unexpected(made.error());
-  auto overlay = MakeOverlay(host, plan.layers, *folder, prepared.upper, kernel_log);
+  auto overlay =
+      user_namespace >= 0
+          ? MakeMappedOverlay(host, plan, *folder, prepared.upper, user_namespace, kernel_log)
+          : MakeOverlay(host, plan.layers, *folder, prepared.upper, kernel_log);
   if (!overlay) return std::unexpected(overlay.error());
   prepared.rootfs = std::move(*overlay);
   return {};
@@ -48,7 +52,7 @@ struct PlanMounts {
 };
 
 Result<PlanMounts> PrepareMounts(const Host& host, const LaunchPlan& plan, Prepared& prepared,
-                                 std::string* kernel_log) {
+                                 int user_namespace, std::string* kernel_log) {
   PlanMounts mounts;
   size_t source = 0;
   for (uint32_t i = 0; i < plan.mounts.count; ++i) {
@@ -67,10 +71,16 @@ Result<PlanMounts> PrepareMounts(const Host& host, const LaunchPlan& plan, Prepa
       fd = opened->get();
       mounts.owned.push_back(std::move(*opened));
     }
+    if (item.id_mapped) {
+      const Extent extent = item.recursive && !overlay ? Extent::kTree : Extent::kMount;
+      const auto mapped = MapMount(fd, user_namespace, extent);
+      if (!mapped) return Fail(mapped.error().step, mapped.error().error, i);
+    }
     if (overlay) {
       int folder = -1;
       if (const auto found = FolderOf(host, plan, prepared)) folder = *found;
-      auto made = MountOverlayItem(host, item, fd, folder, kernel_log);
+      auto made = MountOverlayItem(
+          host, item, fd, folder, user_namespace >= 0 ? &plan.user_namespace : nullptr, kernel_log);
       if (!made) return Fail(made.error().step, made.error().error, i);
       fd = made->get();
       mounts.owned.push_back(std::move(*made));
@@ -116,13 +126,29 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   const bool host_nodes =
       host.rootless && kit[Part::kDevices] && HasHostNodes(kit.fd(Part::kDevices));
   if (!MayEnterPrepared(host, plan, prepared, host_nodes)) prepared.mount_namespace.reset();
-  if (const auto ok = PrepareRootfs(host, plan, prepared, kernel_log); !ok) {
+  UniqueFd user_namespace;
+  if (plan.user_namespace.uid_map != nullptr) {
+    auto made = MakeUserNamespace(host, plan.user_namespace);
+    if (!made) return std::unexpected(made.error());
+    user_namespace = std::move(*made);
+    // What is prepared is the machine's: namespaces that its root has no power over.
+    kit = {};
+    prepared.mount_namespace.reset();
+    prepared.rootfs.reset();
+  }
+  if (const auto ok = PrepareRootfs(host, plan, prepared, user_namespace.get(), kernel_log); !ok) {
     return std::unexpected(ok.error());
   }
   if (!kit[Part::kDevices]) {
     auto devices = MakeDevices(host);
     if (!devices) return std::unexpected(devices.error());
     kit[Part::kDevices] = std::move(*devices);
+  }
+  std::optional<IdMapping> mapping;
+  if (user_namespace) {
+    auto begun = BeginIdMapping(host, plan.user_namespace, kit.fd(Part::kDevices), stdio);
+    if (!begun) return std::unexpected(begun.error());
+    mapping = std::move(*begun);
   }
   const int ipc_peer = PeerOf(prepared, Shared::kIpc);
   if (ipc_peer >= 0) {
@@ -131,7 +157,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
     if (!memory) return std::unexpected(memory.error());
     kit[Part::kShm] = std::move(*memory);
   }
-  const auto mounts = PrepareMounts(host, plan, prepared, kernel_log);
+  const auto mounts = PrepareMounts(host, plan, prepared, user_namespace.get(), kernel_log);
   if (!mounts) return std::unexpected(mounts.error());
   auto entry = OpenCgroupEntry(host, cgroup);
   if (!entry) return std::unexpected(entry.error());
@@ -187,6 +213,12 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   if (context.uts < 0) context.uts = PeerOf(prepared, Shared::kUts);
   context.raise_loopback = (namespaces & CLONE_NEWNET) != 0;
   if (context.mount_namespace >= 0) namespaces &= ~uint64_t{CLONE_NEWNS};
+  if (mapping) {
+    namespaces |= CLONE_NEWUSER;
+    context.id_map = mapping->child.get();
+    context.parents_ends[3] = mapping->parent.get();
+    context.sysfs = mapping->sysfs.get();
+  }
   std::optional<ChildrenIn> inside;
   if (const int peer = PeerOf(prepared, Shared::kPid); peer >= 0) {
     inside.emplace(peer);
@@ -200,6 +232,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   if (inside && !started && started.error().error == ENOMEM) {
     return FailToShare(Shared::kPid, ESRCH);
   }
+  if (started && mapping) EndIdMapping(host, plan, started->pid, *mapping);
   if (started && prepared.mount_namespace) {
     started->mount_namespace = std::move(prepared.mount_namespace);
   }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/guard.h"
+#include "launch/user_namespace.h"
 #include "sys/mount.h"
 #include "sys/path.h"
 #include "sys/process.h"
@@ -145,8 +146,9 @@ class StagingFolder {
   StagingFolder& operator=(const StagingFolder&) = delete;
   ~StagingFolder() {
     if (path_.empty()) return;
-    // Nothing may be mounted there any more, which is EINVAL, or something is, which goes now.
-    (void)sys::Unmount(path_.c_str(), sys::MNT_DETACH);
+    // What is still mounted there, one over the other, goes now; then it is EINVAL.
+    while (sys::Unmount(path_.c_str(), sys::MNT_DETACH) == 0) {
+    }
     (void)rmdir(path_.c_str());
   }
   [[nodiscard]] bool usable() const noexcept { return !path_.empty(); }
@@ -271,8 +273,66 @@ Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, 
   return MountOverlay(host, parts, kernel_log);
 }
 
+namespace {
+
+// A detached tree is no layer to older kernels, which do not clone one either, so it is attached
+// while it becomes one: the overlay keeps a reference of its own. Not tried: a volatile mount that
+// fails spoils its work folder. Remove when kernel 6.15 is the floor.
+Result<UniqueFd> MountDetachedLayers(const Host& host, const OverlayParts& parts,
+                                     std::string* kernel_log) {
+  if (CloneDetached(parts.lower.front())) return MountOverlay(host, parts, kernel_log);
+  const StagingFolder staging(host);
+  if (!staging.usable()) return MountOverlay(host, parts, kernel_log);
+  for (const int layer : parts.lower) {
+    if (sys::MoveMountToPath(layer, staging.path()) != 0) return FailErrno(Step::kOverlay);
+  }
+  return MountOverlay(host, parts, kernel_log);
+}
+
+// Where kMapMount fails with it, it is about the image.
+constexpr uint32_t kNoMountItem = UINT32_MAX;
+
+// What the container writes lies in upper/ with the ids that it has outside; the mount's own root
+// is that folder.
+Result<> GiveUpper(int upper, const UserNamespacePlan& owner) {
+  if (fchown(upper, owner.owner_uid, owner.owner_gid) != 0) return FailErrno(Step::kScratchFolder);
+  return {};
+}
+
+}  // namespace
+
+Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan, int upper_parent_fd,
+                                   Upper upper, int user_namespace, std::string* kernel_log) {
+  const auto scratch = OpenUpperAndWork(upper_parent_fd);
+  if (!scratch) return std::unexpected(scratch.error());
+  if (auto given = GiveUpper(scratch->upper.get(), plan.user_namespace); !given) {
+    return std::unexpected(given.error());
+  }
+  std::vector<UniqueFd> layers;
+  OverlayParts parts;
+  parts.upper = scratch->upper.get();
+  parts.work = scratch->work.get();
+  parts.kind = upper;
+  for (uint32_t i = plan.layers.count; i-- > 0;) {
+    const UniqueFd layer(sys::OpenAt2(host.store.get(), plan.layers.items[i],
+                                      O_RDONLY | O_DIRECTORY,
+                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+    if (!layer) return FailErrno(Step::kOverlay, i);
+    auto mapped = MapFolder(layer.get(), user_namespace);
+    if (!mapped) return Fail(mapped.error().step, mapped.error().error, kNoMountItem);
+    layers.push_back(std::move(*mapped));
+    parts.lower.push_back(layers.back().get());
+  }
+  auto mount = MountDetachedLayers(host, parts, kernel_log);
+  // Overlays take no such layers before 5.19.
+  if (!mount && mount.error().error == EINVAL) {
+    return Fail(Step::kMapMount, EINVAL, kNoMountItem);
+  }
+  return mount;
+}
+
 Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower, int folder_fd,
-                                  std::string* kernel_log) {
+                                  const UserNamespacePlan* owner, std::string* kernel_log) {
   const std::string scratch = item.scratch;
   const bool in_store = scratch.find('/') != std::string::npos;
   const auto folder = OpenScratch(in_store ? host.store.get() : folder_fd, item.scratch);
@@ -281,15 +341,13 @@ Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int l
   const auto pair = OpenUpperAndWork(folder->get());
   if (!pair) return std::unexpected(pair.error());
 
-  // A detached tree is no layer to older kernels (EINVAL), so it is attached while it becomes one:
-  // the overlay keeps a reference of its own. Remove when kernel 6.15 is the floor.
-  OverlayParts parts = {.lower = {lower}, .upper = pair->upper.get(), .work = pair->work.get()};
-  auto mount = MountOverlay(host, parts, kernel_log);
-  if (mount || mount.error().error != EINVAL) return mount;
-  const StagingFolder staging(host);
-  if (!staging.usable()) return mount;
-  if (sys::MoveMountToPath(lower, staging.path()) != 0) return FailErrno(Step::kOverlay);
-  return MountOverlay(host, parts, kernel_log);
+  if (owner != nullptr) {
+    if (auto given = GiveUpper(pair->upper.get(), *owner); !given) {
+      return std::unexpected(given.error());
+    }
+  }
+  return MountDetachedLayers(
+      host, {.lower = {lower}, .upper = pair->upper.get(), .work = pair->work.get()}, kernel_log);
 }
 
 }  // namespace caisson::launch

@@ -23,7 +23,14 @@ struct OverlayParts {
 // The overlay that a MountItem of kind kOverlay asks for: `lower` is the detached clone of the host
 // folder. Its upper/ and work/ lie in the item's scratch, which is made when missing: a path in the
 // store, or a plain name in `folder_fd`.
+// `owner`: of a user namespace, whose its upper folder is then; null: the caller's.
 [[nodiscard]] Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower,
-                                                int folder_fd, std::string* kernel_log);
+                                                int folder_fd, const UserNamespacePlan* owner,
+                                                std::string* kernel_log);
+
+// As MakeOverlay, of layers as the user namespace has them.
+[[nodiscard]] Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan,
+                                                 int upper_parent_fd, Upper upper,
+                                                 int user_namespace, std::string* kernel_log);
 
 }  // namespace caisson::launch

@@ -25,6 +25,7 @@ struct MountItem {
   uint64_t propagation = 0;       // MS_*
   bool recursive = true;
   bool attr_recursive = false;
+  bool id_mapped = false;  // its files as the container's user namespace has them
 };
 
 struct FileItem {
@@ -113,6 +114,14 @@ struct BundlePlan {
   List<NamespaceItem> namespaces;
 };
 
+// A user namespace of the container's own, as root makes it.
+struct UserNamespacePlan {
+  const char* uid_map = nullptr;  // as /proc/PID/uid_map takes it; null: there is none
+  const char* gid_map = nullptr;
+  uid_t owner_uid = 0;  // who its root is outside
+  gid_t owner_gid = 0;
+};
+
 struct LaunchPlan {
   const char* folder = nullptr;         // store-relative container folder; null: a scratch slot
   List<const char*> layers;             // store-relative, lowest first
@@ -127,6 +136,7 @@ struct LaunchPlan {
   List<const char*> masked_paths;
   List<const char*> read_only_paths;
   List<SysctlItem> sysctls;
+  UserNamespacePlan user_namespace;
   List<const char*> time_offsets;  // lines of /proc/PID/timens_offsets; none: no namespace
   List<DeviceItem> devices;
   LogPlan log;
@@ -152,6 +162,9 @@ struct ExecPlan {
   uint64_t timeout_ms = 0;
   bool want_started = false;
   bool time_namespace = false;  // the container has one of its own
+  bool user_namespace = false;  // likewise; then:
+  uid_t owner_uid = 0;
+  gid_t owner_gid = 0;
   ProcessPlan process;
 };
 

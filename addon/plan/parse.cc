@@ -96,6 +96,8 @@ Result<MountItem> ParseMount(const Field& group, Arena& arena) noexcept {
             return Store(ReadFlag(field), &item.recursive);
           case Tag::kMountAttrRecursive:
             return Store(ReadFlag(field), &item.attr_recursive);
+          case Tag::kMountIdMapped:
+            return Store(ReadFlag(field), &item.id_mapped);
           case Tag::kMountData: {
             const char* option = nullptr;
             const auto stored = Store(ReadText(field, arena, kMaxMountOption), &option);
@@ -432,6 +434,16 @@ Result<bool> TakeBundle(const Field& field, LaunchLists& lists, SeenTags& seen, 
   return true;
 }
 
+// Lines of three numbers, which are the kernel's to judge.
+Result<const char*> ReadIdMap(const Field& field, Arena& arena) noexcept {
+  constexpr size_t kMostBytes = 4095;  // user_namespaces(7): less than a page
+  const auto map = ReadText(field, arena, kMostBytes);
+  if (map && (**map == '\0' || (*map)[strspn(*map, "0123456789 \n")] != '\0')) {
+    return Refuse(field.tag);
+  }
+  return map;
+}
+
 // What comes before the command's argv, and that.
 const char** InitArguments(const ProcessPlan& process, uint32_t argc, Arena& arena) noexcept {
   auto* argv = arena.Array<const char*>(argc + 3);
@@ -463,6 +475,14 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena, bool* in
       return Store(ReadNumber(field, 0, kMaxTimeoutMs), &plan.timeout_ms);
     case Tag::kLogFile:
       return Store(ParseLog(field, arena), &plan.log);
+    case Tag::kUidMap:
+      return Store(ReadIdMap(field, arena), &plan.user_namespace.uid_map);
+    case Tag::kGidMap:
+      return Store(ReadIdMap(field, arena), &plan.user_namespace.gid_map);
+    case Tag::kOwnerUid:
+      return Store(ReadNumber(field, 0, kMaxId), &plan.user_namespace.owner_uid);
+    case Tag::kOwnerGid:
+      return Store(ReadNumber(field, 0, kMaxId), &plan.user_namespace.owner_gid);
     case Tag::kLimits:
       return Store(plan::ParseLimits(field, arena), &plan.limits);
     case Tag::kNamespaces:
@@ -486,6 +506,22 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena, bool* in
 }
 
 enum class Form { kContainer, kBundle };
+
+// Everything that is not the user namespace's own would be the machine's to it.
+Result<> CheckUserNamespace(const LaunchPlan& plan, const SeenTags& seen, Form form) noexcept {
+  constexpr Tag kTags[] = {Tag::kUidMap, Tag::kGidMap, Tag::kOwnerUid, Tag::kOwnerGid};
+  const bool wanted = plan.user_namespace.uid_map != nullptr;
+  for (const Tag tag : kTags) {
+    if (seen.Has(tag) != wanted) return Refuse(tag);
+  }
+  if (wanted && (form == Form::kBundle || plan.namespaces != kAllNamespaces)) {
+    return Refuse(Tag::kUidMap);
+  }
+  for (const MountItem& mount : plan.mounts) {
+    if (mount.id_mapped && !wanted) return Refuse(Tag::kMountIdMapped);
+  }
+  return {};
+}
 
 Result<> CheckNamespaces(const LaunchPlan& plan, Form form) noexcept {
   const uint64_t own = plan.namespaces;
@@ -546,9 +582,9 @@ Result<const LaunchPlan*> ParseForm(Bytes body, Form form, Arena& arena) {
   launch->time_offsets = lists.time_offsets.list();
   launch->devices = lists.devices.list();
   launch->device_rules = lists.device_rules.list();
-  if (const auto checked = CheckNamespaces(*launch, form); !checked) {
-    return std::unexpected(checked.error());
-  }
+  Result<> checked = CheckNamespaces(*launch, form);
+  if (checked) checked = CheckUserNamespace(*launch, seen, form);
+  if (!checked) return std::unexpected(checked.error());
   launch->bundle.hooks = lists.hooks.list();
   launch->bundle.namespaces = lists.namespaces.list();
   return launch;
@@ -595,6 +631,12 @@ Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena) {
       case Tag::kTimeNamespace:
         ok = Store(ReadFlag(field), &exec->time_namespace);
         break;
+      case Tag::kOwnerUid:
+        ok = Store(ReadNumber(field, 0, kMaxId), &exec->owner_uid);
+        break;
+      case Tag::kOwnerGid:
+        ok = Store(ReadNumber(field, 0, kMaxId), &exec->owner_gid);
+        break;
       default:
         ok = Refuse(field.tag);
         break;
@@ -602,6 +644,8 @@ Result<const ExecPlan*> ParseExec(Bytes body, Arena& arena) {
     if (!ok) return std::unexpected(ok.error());
   }
   if (!seen.Has(Tag::kContainer)) return Refuse(Tag::kContainer);
+  exec->user_namespace = seen.Has(Tag::kOwnerUid);
+  if (seen.Has(Tag::kOwnerGid) != exec->user_namespace) return Refuse(Tag::kOwnerGid);
 
   const auto completed = process.End();
   if (!completed) return std::unexpected(completed.error());

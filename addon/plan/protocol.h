@@ -146,8 +146,9 @@ enum class Tag : uint16_t {
   kMountPropagation = 65,  // u64: MS_PRIVATE, MS_SLAVE, MS_SHARED; 0 = private
   kMountRecursive = 66,    // u64 1: rbind (default for binds) ; 0: bind of the one mount
   kMountSourceFd = 67,     // reserved
-  kMountScratch = 68,  // string: overlay: store-relative folder for upper/ and work/, or a plain
-                       // name for a folder inside the scratch slot / container folder
+  kMountScratch = 68,   // string: overlay: store-relative folder for upper/ and work/, or a plain
+                        // name for a folder inside the scratch slot / container folder
+  kMountIdMapped = 70,  // u64 1: its files as the user namespace has them
   kMountAttrRecursive = 69,  // u64 1: apply kMountAttr to the whole bound tree (rro)
 
   // File
@@ -273,6 +274,13 @@ enum class Tag : uint16_t {
   kTimeNamespace = 224,    // u64 1: Exec: the container has one of its own
 
   kAppArmor = 225,  // string: Launch and Exec: name of a profile
+  // User namespace of a container of root's: all four in a Launch, which makes it with all other
+  // namespaces; the last two in an Exec
+  kUidMap = 228,    // string: as /proc/PID/uid_map takes it
+  kGidMap = 229,    // string
+  kOwnerUid = 230,  // u64: who its root is outside
+  kOwnerGid = 231,  // u64
+
   // Launch: an init
   kInit = 190,  // u64 1: process 1 is ours, which starts the command
 };

@@ -242,6 +242,9 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
         request.limits.assign(reinterpret_cast<const char*>(walk.payload().data()),
                               walk.payload().size());
         break;
+      case Tag::kUidMap:
+        request.user_namespace = true;
+        break;
       case Tag::kDeviceRule:
         request.own_device_rules = true;
         break;

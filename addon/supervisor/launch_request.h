@@ -27,6 +27,7 @@ struct LaunchRequest {
   uint32_t log_files = 1;
   uint32_t sources = 0;  // host paths to open first
   bool own_device_rules = false;
+  bool user_namespace = false;
   bool own_filter = false;  // of system calls
   bool may_mount = true;    // by its capabilities, or in a user namespace
   bool want_started = false;

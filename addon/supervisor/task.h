@@ -41,9 +41,10 @@ struct Task {
   bool fresh_group = false;  // it has device rules or a parent that no other container has
   bool own_group = false;    // one of the supervisor's: recycled
   bool group_ready = false;
-  bool own_folder = false;  // a scratch slot
-  bool failed = false;      // the report said so: Failed when it is gone
-  bool answer_due = false;  // ended, but what it has started has not yet
+  bool own_folder = false;      // a scratch slot
+  bool failed = false;          // the report said so: Failed when it is gone
+  bool answer_due = false;      // ended, but what it has started has not yet
+  bool user_namespace = false;  // of its own: nothing that is prepared is for it
   // It has a pid namespace of its own, so that the end of its first process is the end of all.
   bool own_pids = false;
   uint8_t stdio_kinds[3] = {};

@@ -314,7 +314,7 @@ void Tasks::PutAway(std::unique_ptr<Task> task) {
   Fate folder_fate = Fate::kLeave;
   if (task->own_folder) {
     const bool lost = task->failed && task->failure.step == Step::kHandLost;
-    folder_fate = lost ? Fate::kRemove : Fate::kRecycle;
+    folder_fate = lost || task->user_namespace ? Fate::kRemove : Fate::kRecycle;
   }
   auto remains = std::make_shared<Remains>();
   remains->mount_namespace = std::move(task->mount_namespace);

@@ -38,6 +38,7 @@ void Tasks::Launch(Request request) {
   task->folder = std::move(read->folder);
   task->own_group = task->group.empty();
   task->own_folder = task->folder.empty();
+  task->user_namespace = read->user_namespace;
   task->controls = read->controls | HierarchiesFor(read->may_mount);
   task->limits = std::move(read->limits);
   // Another one must not have its devices, nor is in as many hierarchies.
@@ -268,9 +269,10 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
   message.kind = JobKind::kLaunch;
   PutStdio(start, message);
   message.more = std::move(start.sources);
-  message.PutKit(pools_.TakeKit());
+  if (!task->user_namespace) message.PutKit(pools_.TakeKit());
   if (task->own_folder) {
-    Pools::Slot slot = pools_.TakeSlot(start.layers);
+    Pools::Slot slot =
+        pools_.TakeSlot(task->user_namespace ? std::vector<std::string>{} : start.layers);
     task->folder = std::move(slot.folder);
     task->list = slot.list;
     // Who may mount could change the file system itself, of which the next one must not know.

@@ -61,6 +61,8 @@ export interface MountChoice {
   /** What is shared with the machine. */
   readonly hostNetwork: boolean;
   readonly hostPids: boolean;
+  /** It has a user namespace of its own. */
+  readonly userns: boolean;
   readonly hostIpc: boolean;
   /** The machine has its message queues mounted. */
   readonly hostMqueue: boolean;
@@ -71,7 +73,7 @@ const chosen = new Map<string, readonly OciMount[]>();
 export function defaultMounts(choice: MountChoice): readonly OciMount[] {
   const { rootless, cgroups, privileged, terminalGroup, hostNetwork, hostPids, hostIpc } = choice;
   const hostMqueue = hostIpc && rootless && choice.hostMqueue;
-  const key = `${rootless} ${cgroups} ${privileged} ${terminalGroup} ${hostNetwork} ${hostPids} ${hostIpc} ${hostMqueue}`;
+  const key = `${choice.userns} ${rootless} ${cgroups} ${privileged} ${terminalGroup} ${hostNetwork} ${hostPids} ${hostIpc} ${hostMqueue}`;
   let mounts = chosen.get(key);
   if (mounts === undefined) {
     mounts = Object.freeze([

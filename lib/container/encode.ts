@@ -8,6 +8,7 @@ import { encodeResources } from './encode-resources.js';
 import type {
   OciCapabilities,
   OciDevice,
+  OciIdMapping,
   OciLinux,
   OciMount,
   OciNamespace,
@@ -15,6 +16,7 @@ import type {
   OciSpec,
 } from './oci-spec.js';
 import type { Plan } from './plan.js';
+import type { Owner } from './plan-userns.js';
 import { isRlimit, rlimitNumber } from './rlimits.js';
 import type { SeccompPlan, SeccompProfilePlan } from './seccomp-plan.js';
 import { SHARED, type SharedNamespace } from './shared-namespaces.js';
@@ -59,6 +61,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   fields.append(kept(oci.linux.maskedPaths, (w, paths) => w.strings(Tag.maskedPath, paths)));
   fields.append(kept(oci.linux.readonlyPaths, (w, paths) => w.strings(Tag.readOnlyPath, paths)));
   fields.append(kept(oci.linux.sysctl, encodeSysctl));
+  encodeUserns(fields, plan);
   encodeDevices(fields, oci.linux.devices);
   if (oci.linux.resources !== undefined) {
     fields.append(kept(oci.linux.resources, encodeResources));
@@ -113,6 +116,7 @@ export function encodeExec(
   encodeProcess(fields, user, process);
   encodeTerminal(fields, asked.terminal);
   if (plan.oci.linux.timeOffsets !== undefined) fields.u64(Tag.timeNamespace, 1);
+  if (plan.owner !== undefined) encodeOwner(fields, plan.owner);
   encodeStdio(fields, extras.stdio);
   return fields.bytes();
 }
@@ -176,6 +180,7 @@ export const CLONE_FLAGS: Readonly<Record<OciNamespace, number>> = {
   pid: 0x2000_0000,
   network: 0x4000_0000,
   time: 0, // entered by the child: Tag.timeOffset
+  user: 0, // made with Tag.uidMap
 };
 
 function encodeNamespaces(fields: FieldWriter, namespaces: OciSpec['linux']['namespaces']): void {
@@ -204,6 +209,20 @@ function encodeSysctl(fields: FieldWriter, sysctl: Readonly<Record<string, strin
   for (const [key, value] of Object.entries(sysctl)) {
     fields.group(Tag.sysctl, (pair) => pair.string(Tag.key, key).string(Tag.value, value));
   }
+}
+
+function encodeUserns(fields: FieldWriter, { owner, oci }: Plan): void {
+  if (owner === undefined) return;
+  const { uidMappings = [], gidMappings = [] } = oci.linux;
+  fields.string(Tag.uidMap, idMapText(uidMappings)).string(Tag.gidMap, idMapText(gidMappings));
+  encodeOwner(fields, owner);
+}
+
+const idMapText = (mappings: readonly OciIdMapping[]): string =>
+  mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join('');
+
+function encodeOwner(fields: FieldWriter, { uid, gid }: Owner): void {
+  fields.u64(Tag.ownerUid, uid).u64(Tag.ownerGid, gid);
 }
 
 const NODE_KINDS = { c: 0o020_000, b: 0o060_000 };
@@ -336,6 +355,7 @@ function encodeMount(fields: FieldWriter, mount: OciMount): void {
     if (attribute !== undefined) attributes |= attribute;
     else if (propagation !== undefined) fields.u64(Tag.mountPropagation, propagation);
     else if (option.startsWith('scratch=')) fields.string(Tag.mountScratch, option.slice(8));
+    else if (IDMAP_WORDS.has(option)) fields.u64(Tag.mountIdMapped, 1);
     else if (!BIND_WORDS.has(option)) data.push(option);
   }
   if (!PREPARED_MOUNTS.has(mount)) fields.strings(Tag.mountData, data);
@@ -359,6 +379,8 @@ function kindOf(mount: OciMount): MountKind {
   if (destination === '/dev/shm' && PREPARED_MOUNTS.has(mount)) return MountKind.shm;
   return KINDS[type] ?? MountKind.bind;
 }
+
+const IDMAP_WORDS: ReadonlySet<string> = new Set(['idmap', 'ridmap']);
 
 /** Said for the reader of the plan: they are what a bind is anyway. */
 const BIND_WORDS: ReadonlySet<string> = new Set(['bind', 'rbind', 'private', 'rprivate']);

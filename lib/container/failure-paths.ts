@@ -14,6 +14,7 @@ export function pathOfItem(
       return oci.mounts[index]?.source;
     case 'mount':
     case 'mountTarget':
+    case 'mapMount':
       return oci.mounts[index]?.destination;
     case 'devices':
       return oci.linux.devices[index]?.path;

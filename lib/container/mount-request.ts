@@ -17,6 +17,7 @@ export type MountAsked =
       readonly source: string;
       readonly target: string;
       readonly readOnly: boolean;
+      readonly idmap: boolean;
     }
   | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined };
 
@@ -53,14 +54,13 @@ function parseMount(value: unknown, option: string): MountAsked {
     const sizeBytes = asked === undefined ? undefined : checkSize(asked, `${option}.sizeBytes`, 1);
     return { type, target, sizeBytes };
   }
-  if (bag['idmap'] === true) throw notYet(`${option}.idmap`, 'version 0.2');
-  if (bag['idmap'] !== undefined) checkBoolean(bag['idmap'], `${option}.idmap`);
   const readOnly = bag['readOnly'] ?? false;
   return {
     type,
     source: checkAbsolutePath(bag['source'], `${option}.source`),
     target,
     readOnly: checkBoolean(readOnly, `${option}.readOnly`),
+    idmap: checkBoolean(bag['idmap'] ?? false, `${option}.idmap`),
   };
 }
 

@@ -66,6 +66,9 @@ export interface OciDevice {
 export interface OciLinux {
   /** `path` is `container:<id>` for the one that this container has when it starts: only then is it a path. */
   readonly namespaces: readonly { readonly type: OciNamespace; readonly path?: string }[];
+  /** Beside a namespace of type `user`. */
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly sysctl: Readonly<Record<string, string>>;
@@ -144,4 +147,10 @@ export interface OciDeviceNumber {
 /** A second. */
 export type OciThrottle = OciDeviceNumber & { readonly rate: number };
 
-export type OciNamespace = 'mount' | 'pid' | 'ipc' | 'uts' | 'network' | 'cgroup' | 'time';
+export interface OciIdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
+export type OciNamespace = 'user' | 'mount' | 'pid' | 'ipc' | 'uts' | 'network' | 'cgroup' | 'time';

@@ -32,7 +32,11 @@ export interface BindMount {
   target: string;
   /** Everything below it as well. @defaultValue `false` */
   readOnly?: boolean;
-  /** Not in this version. */
+  /**
+   * With `security.userns`: files belong to whom they do on this machine, by number; what is created as root inside is
+   * root's here. Without it they do so anyway. Every file system in it must have mounts with mapped ids.
+   * @defaultValue `false`: with `security.userns` ids that are not mapped show as nobody, 65534
+   */
   idmap?: boolean;
 }
 

@@ -45,6 +45,7 @@ export function planDevices(
   asked: readonly DeviceAsked[],
   privileged: boolean,
   host: DeviceHost,
+  userns = false,
 ): DevicePlan {
   if (asked.length === 0 && !privileged) return NO_DEVICES;
   const given = new Map<string, Given>();
@@ -67,7 +68,7 @@ export function planDevices(
     permissions,
   }));
   const made = list.filter(({ path }) => !OURS.has(path));
-  return host.rootless
+  return host.rootless || userns
     ? { nodes: NO_DEVICES.nodes, mounts: made.map(toBind), rules }
     : { nodes: made.map(toNode), mounts: NO_DEVICES.mounts, rules };
 }

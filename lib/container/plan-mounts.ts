@@ -15,10 +15,11 @@ export function planMounts(
   devices: readonly OciMount[] = [],
 ): readonly OciMount[] {
   const ours = defaultMounts(choice);
-  if (asked.length === 0 && devices.length === 0) return withImplied(ours, implied);
+  const { userns } = choice;
+  if (asked.length === 0 && devices.length === 0) return withImplied(ours, implied, userns);
 
   const targets = new Set(asked.map(({ target }) => target));
-  const kept = withImplied(ours, implied).filter(
+  const kept = withImplied(ours, implied, userns).filter(
     ({ destination }) =>
       !targets.has(destination) && !(targets.has('/dev') && destination.startsWith('/dev/')),
   );
@@ -31,6 +32,7 @@ const known = new WeakMap<readonly ImageMount[], Map<readonly OciMount[], readon
 function withImplied(
   ours: readonly OciMount[],
   implied: readonly ImageMount[],
+  userns: boolean,
 ): readonly OciMount[] {
   if (implied.length === 0) return ours;
   let perImage = known.get(implied);
@@ -40,7 +42,8 @@ function withImplied(
   }
   let mounts = perImage.get(ours);
   if (mounts === undefined) {
-    mounts = Object.freeze(byDepth([...ours, ...implied.map(impliedToOci)]));
+    const all = [...ours, ...implied.map((mount) => impliedToOci(mount, userns))];
+    mounts = Object.freeze(byDepth(all));
     perImage.set(ours, mounts);
   }
   return mounts;
@@ -54,10 +57,11 @@ const byDepth = (mounts: OciMount[]): OciMount[] => mounts.sort((a, b) => depth(
 /**
  * nodev on every bind, unless all devices are given anyway: a node of the host would be a way to its disks.
  */
-function bind(mount: BindAsked, privileged: boolean): OciMount {
+function bind(mount: BindAsked, privileged: boolean, idmap: boolean): OciMount {
   const options = ['rbind', 'rprivate'];
   if (!privileged) options.push('nodev');
   if (mount.readOnly) options.push('rro');
+  if (idmap) options.push('ridmap');
   return { destination: mount.target, type: 'bind', source: mount.source, options };
 }
 
@@ -67,21 +71,21 @@ interface BindAsked {
   readonly readOnly: boolean;
 }
 
-function toOci(mount: MountAsked, { privileged }: MountChoice): OciMount {
-  if (mount.type === 'bind') return bind(mount, privileged);
+function toOci(mount: MountAsked, { privileged, userns }: MountChoice): OciMount {
+  if (mount.type === 'bind') return bind(mount, privileged, mount.idmap && userns);
   const options = ['nosuid', 'nodev', 'mode=1777'];
   if (mount.sizeBytes !== undefined) options.push(`size=${mount.sizeBytes}`);
   return { destination: mount.target, type: 'tmpfs', source: 'tmpfs', options };
 }
 
-function impliedToOci(mount: ImageMount): OciMount {
-  if (mount.type === 'bind') return bind(mount, false);
+function impliedToOci(mount: ImageMount, userns: boolean): OciMount {
+  if (mount.type === 'bind') return bind(mount, false, userns);
   // Copy-on-write over a folder of the host; `scratch` is a plain name in the container's folder.
   const scratch = `scratch${mount.target.replaceAll('/', '-')}`;
   return {
     destination: mount.target,
     type: 'overlay',
     source: mount.source,
-    options: ['nodev', `scratch=${scratch}`],
+    options: ['nodev', `scratch=${scratch}`, ...(userns ? ['idmap'] : [])],
   };
 }

@@ -29,6 +29,7 @@ import type { SecurityRequest } from './security-request.js';
 import { NO_PEERS, sharingsOf, type Peers, type Sharings } from './shared-namespaces.js';
 import { withTerm, type TerminalSize } from './terminal-request.js';
 import { scopeOf } from './sysctl-request.js';
+import { checkUserns, hostOf, ownerOf, planUserns, type Owner } from './plan-userns.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
 export interface PlanHost
@@ -78,6 +79,8 @@ export interface Plan {
   /** 0: none. */
   readonly timeoutMs: number;
   readonly stopSignal: string;
+  /** Who its root is outside, with a user namespace of its own. */
+  readonly owner: Owner | undefined;
 }
 
 /** devpts gives terminals to it: `tty`, everywhere. */
@@ -87,12 +90,14 @@ const TERMINAL_GROUP = 5;
 export function planContainer(
   request: ContainerRequest,
   image: ResolvedImage,
-  host: PlanHost,
+  machine: PlanHost,
   id: string,
   peers: Peers = NO_PEERS,
 ): Plan {
   const { process, security } = request;
   const sharings = sharingsOf(request);
+  checkUserns(security, sharings, machine);
+  const host = hostOf(machine, security.userns);
   checkSharings(request, sharings, peers, host);
   const ownNetwork = sharings.network === 'private';
   const hostname = planHostname(request, sharings, peers, host.hostname) ?? id.slice(0, 12);
@@ -103,10 +108,10 @@ export function planContainer(
   const { rootless, cgroups } = host;
   const { privileged } = security;
   const capabilities = grantCapabilities(security, host);
-  const devices = planDevices(security.devices, privileged, host);
+  const devices = planDevices(security.devices, privileged, host, security.userns !== undefined);
   const hostIpc = isHosts('ipc', sharings, peers);
   const user = process.user ?? imageUser(image);
-  checkMapped(user, security.groupAdd, host);
+  checkMapped(user, security.groupAdd, host, security.userns);
   const oomScoreAdj = planOomScore(request.limits, host);
   const apparmorProfile = planAppArmor(security.apparmor, privileged, host);
   const resources = planResources(request.limits, deviceRules(devices.rules, privileged), host);
@@ -135,6 +140,7 @@ export function planContainer(
           terminalGroup: host.gids > TERMINAL_GROUP,
           hostNetwork: isHosts('network', sharings, peers),
           hostPids: sharings.pid === 'host',
+          userns: security.userns !== undefined,
           hostIpc,
           hostMqueue: hostIpc && host.mqueue,
         },
@@ -143,7 +149,7 @@ export function planContainer(
         devices.mounts,
       ),
       linux: {
-        ...planClocks(security, planNamespaces(sharings, peers), host),
+        ...planUserns(security.userns, planClocks(security, planNamespaces(sharings, peers), host)),
         maskedPaths: security.maskedPaths ?? host.maskedPaths,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, sharings, host.gids),
@@ -172,6 +178,7 @@ export function planContainer(
     init: request.init,
     timeoutMs: process.timeoutMs,
     stopSignal: image.config.StopSignal ?? 'SIGTERM',
+    owner: ownerOf(security.userns),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type Bag,
 } from '../errors/arguments.js';
 import { unmapped } from '../errors/unmapped.js';
+import { hostIdOf, type IdMaps } from './userns-request.js';
 
 /** execve(2): MAX_ARG_STRLEN, the NUL included. */
 export const MAX_STRING_BYTES = 128 * 1024;
@@ -43,11 +44,16 @@ export function checkMapped(
   user: string,
   groups: readonly string[],
   { uids, gids }: { readonly uids: number; readonly gids: number },
+  userns?: IdMaps,
 ): void {
   const [uid = '', gid = ''] = user.split(':');
-  const isMapped = (id: string, count: number): boolean => !/^\d+$/.test(id) || Number(id) < count;
-  if (!isMapped(uid, uids) || !isMapped(gid, gids)) throw unmapped(`user ${JSON.stringify(user)}`);
-  const group = groups.find((one) => !isMapped(one, gids));
+  const isId = (id: string): boolean => /^\d+$/.test(id);
+  const isUser = (id: string): boolean =>
+    !isId(id) || (userns ? hostIdOf(userns.uids, Number(id)) !== undefined : Number(id) < uids);
+  const isGroup = (id: string): boolean =>
+    !isId(id) || (userns ? hostIdOf(userns.gids, Number(id)) !== undefined : Number(id) < gids);
+  if (!isUser(uid) || !isGroup(gid)) throw unmapped(`user ${JSON.stringify(user)}`);
+  const group = groups.find((one) => !isGroup(one));
   if (group !== undefined) throw unmapped(`groupAdd ${JSON.stringify(group)}`);
 }
 

@@ -29,7 +29,12 @@ export interface SecurityOptions {
   seccomp?: 'default' | 'strict' | 'unconfined' | SeccompProfile;
   /** Nothing but mounts can be written. @defaultValue `false` */
   readOnlyRootfs?: boolean;
-  /** Not in this version. @defaultValue `'host'` */
+  /**
+   * A user namespace of its own, for root's containers: who inside is whom outside. `containerId` 0 must be mapped; the
+   * ids are for nobody else, and the files that a container writes keep them. No other namespace can be shared with it.
+   * Needs mounts with mapped ids, else it is `ERR_UNSUPPORTED`. `'auto'` is not in this version.
+   * @defaultValue `'host'`: root's containers have this machine's ids, an ordinary user's those of that user
+   */
   userns?: 'host' | 'auto' | { uidMap: IdMap[]; gidMap: IdMap[] };
   /**
    * Whose processes it sees and may signal: its own, this machine's, or those of another container of this Runtime,

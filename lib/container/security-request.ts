@@ -22,6 +22,7 @@ import { presetOf, PRESETS, type Preset, type PresetName } from './security-pres
 import { parseSysctls, type Sysctls } from './sysctl-request.js';
 import { parseSharing, type Sharing } from './sharing-request.js';
 import { parseTimeOffsets, type TimeOffsets } from './time-request.js';
+import { parseUserns, type IdMaps } from './userns-request.js';
 
 export interface UlimitAsked {
   readonly name: RlimitName;
@@ -45,6 +46,8 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly uts: Sharing;
   readonly timeOffsets: TimeOffsets | undefined;
   readonly apparmor: string | undefined;
+  /** Undefined: it has none of its own. */
+  readonly userns: IdMaps | undefined;
 }
 
 const NOTHING = Object.freeze({
@@ -60,6 +63,7 @@ const NOTHING = Object.freeze({
   uts: 'private',
   timeOffsets: undefined,
   apparmor: undefined,
+  userns: undefined,
 });
 const plain = (name: PresetName): SecurityRequest =>
   Object.freeze({ ...presetOf(name), ...NOTHING });
@@ -119,6 +123,7 @@ export function parseSecurity(value: unknown): SecurityRequest {
     pid: parseSharing(bag['pid'], 'security.pid'),
     ipc: parseSharing(bag['ipc'], 'security.ipc'),
     uts: parseSharing(bag['uts'], 'security.uts'),
+    userns: parseUserns(bag['userns'], 'security.userns'),
     apparmor: bag['apparmor'] === undefined ? undefined : parseAppArmor(bag['apparmor']),
     timeOffsets:
       bag['timeOffsets'] === undefined ? undefined : parseTimeOffsets(bag['timeOffsets']),
@@ -126,17 +131,7 @@ export function parseSecurity(value: unknown): SecurityRequest {
 }
 
 /** What is today's only answer may be said; every other one is refused. */
-function refuseLater(bag: Bag): void {
-  const only: Readonly<Record<string, unknown>> = {
-    userns: 'host',
-  };
-  for (const [key, answer] of Object.entries(only)) {
-    const asked = bag[key];
-    if (asked !== undefined && asked !== answer) {
-      throw notYet(`security.${key} other than '${String(answer)}'`, 'version 0.2');
-    }
-  }
-  const { selinux } = bag;
+function refuseLater({ selinux }: Bag): void {
   if (selinux !== undefined && checkName(selinux, 'security.selinux') !== 'unconfined') {
     throw notYet("security.selinux other than 'unconfined'");
   }

@@ -105,9 +105,9 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'reflink/store-file-system':
     'Nothing has to be done; on xfs or btrfs imports and forks would share blocks instead of copying.',
   'id-mapped-mounts/store-file-system':
-    "Only needed for `userns: 'auto'` without a copy of the image: ext4 and xfs have it from Linux 5.12, btrfs 5.15, tmpfs 6.3.",
+    'Only needed for `security.userns`: ext4 and xfs have it from Linux 5.12, btrfs 5.15, tmpfs 6.3.',
   'no-user-namespace':
-    "Only needed for `userns: 'auto'`: allow user namespaces (item user-namespaces).",
+    'Only needed for `security.userns`: allow user namespaces (item user-namespaces).',
   'no-file-types':
     'Make the xfs anew with ftype=1 (mkfs.xfs -n ftype=1), or give `root` another file system.',
   'no-attributes': OTHER_STORE,

@@ -131,6 +131,7 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if (failed.step === 'cgroupParent') return notHandedDown(failed.index, cause);
   const refusal = unmappedOf(failed, name, context, cause);
   if (refusal !== undefined) return refusal;
+  if (failed.step === 'mapMount') return unmappable(path, cause);
   if (failed.step === 'label') {
     const reason =
       'AppArmor does not take it: it is not loaded, or this program may not change to it';
@@ -197,6 +198,16 @@ function notHandedDown(controls: number, cause: Error): CaissonError {
         'move them to a group beside, or name another parent.',
     },
   );
+}
+
+function unmappable(path: string | undefined, cause: Error): CaissonError {
+  const where = path === undefined ? 'of the image' : `at ${JSON.stringify(path)}`;
+  const what = `to show the files ${where} with the ids of security.userns`;
+  const reason = 'this kernel, or the file system that they are on, has no mounts with mapped ids';
+  const hint =
+    'Image layers need Linux 5.19, and a `root` of Runtime.open() on ext4, xfs or btrfs (tmpfs from 6.3); bind mounts ' +
+    'can do without: leave `idmap` out. Image.host() needs it of the file systems that it shows: import a folder instead.';
+  return new CaissonError('ERR_UNSUPPORTED', { what, reason }, { cause, hint });
 }
 
 /** What the kernel says of an id that the user namespace does not have; with one group, setgroups(2) is shut. */

@@ -83,6 +83,7 @@ export const Tag = {
   mountSourceFd: 67,
   mountScratch: 68,
   mountAttrRecursive: 69,
+  mountIdMapped: 70,
   filePath: 80,
   fileContent: 81,
   fileMode: 82,
@@ -192,6 +193,10 @@ export const Tag = {
   timeNamespace: 224,
 
   appArmor: 225,
+  uidMap: 228,
+  gidMap: 229,
+  ownerUid: 230,
+  ownerGid: 231,
   init: 190,
 } as const;
 export type Tag = (typeof Tag)[keyof typeof Tag];

@@ -83,6 +83,7 @@ export const STEPS = [
   { name: 'label', syscall: 'write' },
   { name: 'init', syscall: 'execveat' },
   { name: 'cgroupParent', syscall: 'write' },
+  { name: 'mapMount', syscall: 'mount_setattr(MOUNT_ATTR_IDMAP)' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

@@ -62,6 +62,7 @@ function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
     init: false,
     timeoutMs: 0,
     stopSignal: 'SIGTERM',
+    owner: undefined,
   };
 }
 

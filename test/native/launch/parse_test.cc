@@ -113,6 +113,27 @@ void RefusesPathsThatLeave() {
   }
 }
 
+// All four or none, and nothing of the machine's beside it.
+void ChecksUserNamespaces() {
+  const auto with = [](const char* map, uint64_t namespaces, uint64_t owner) {
+    auto body = Least();
+    body.String(Tag::kUidMap, map).String(Tag::kGidMap, map);
+    body.U64(Tag::kOwnerUid, owner).U64(Tag::kOwnerGid, 7).U64(Tag::kNamespaces, namespaces);
+    return Launch(body);
+  };
+  constexpr uint64_t kAll =
+      CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+  constexpr char kMap[] = "0 100000 65536\n65536 7 1\n";
+  CHECK_EQ(with(kMap, kAll, 100000), "ok");
+  for (const char* map : {"", "0 1 x", "0 1 1;"}) {
+    CHECK_EQ(with(map, kAll, 100000), Einval(Tag::kUidMap));
+  }
+  CHECK_EQ(with(kMap, kAll & ~uint64_t{CLONE_NEWNET}, 100000), Einval(Tag::kUidMap));
+  CHECK_EQ(with(kMap, kAll, 0xffffffff), Einval(Tag::kOwnerUid));
+  CHECK_EQ(With(Tag::kUidMap, kMap), Einval(Tag::kGidMap));
+  CHECK_EQ(With(Tag::kOwnerGid, 7), Einval(Tag::kOwnerGid));
+}
+
 void ChecksRanges() {
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS), "ok");
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWPID), Einval(Tag::kNamespaces));
@@ -131,6 +152,7 @@ void ChecksRanges() {
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUSER),
            Einval(Tag::kNamespaces));
   CHECK_EQ(With(Tag::kNamespaces, CLONE_NEWNS | CLONE_NEWPID | 1), Einval(Tag::kNamespaces));
+  ChecksUserNamespaces();
   CHECK_EQ(With(Tag::kReadOnlyRoot, 2), Einval(Tag::kReadOnlyRoot));
   CHECK_EQ(With(Tag::kReadOnlyRoot, "x"), Einval(Tag::kReadOnlyRoot));
   CHECK_EQ(With(Tag::kStdin, 2), Einval(Tag::kStdin));

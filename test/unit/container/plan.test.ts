@@ -302,6 +302,32 @@ describe('network', () => {
     expect(ofHost.oci.linux.namespaces.map(({ type }) => type)).not.toContain('network');
   });
 
+  test('a user namespace: maps, mapped mounts, ids that it has', () => {
+    const map = [{ containerId: 0, hostId: 1000, size: 10 }];
+    const userns = { uidMap: map, gidMap: map };
+    const bind = { type: 'bind', source: '/a', target: '/a' };
+    const mounts = [bind, { ...bind, target: '/b', idmap: true }];
+    const { oci, owner } = plan({ options: { security: { userns }, mounts } });
+    expect(oci.linux.namespaces).toContainEqual({ type: 'user' });
+    expect(oci.linux.gidMappings).toEqual([{ containerID: 0, hostID: 1000, size: 10 }]);
+    expect(owner).toEqual({ uid: 1000, gid: 1000 });
+    const mapped = oci.mounts.filter(({ options }) => options.includes('ridmap'));
+    expect(mapped.map(({ destination }) => destination)).toEqual(['/b']);
+    const refused = (options: object, host: Partial<PlanHost> = {}): unknown => {
+      try {
+        return plan({ options, host: { ...PLAN_HOST, ...host } });
+      } catch (error) {
+        return (error as { code?: unknown }).code;
+      }
+    };
+    expect(refused({ security: { userns }, user: '10' })).toBe('ERR_UNSUPPORTED');
+    expect(refused({ security: { userns } }, { rootless: true })).toBe('ERR_UNSUPPORTED');
+    expect(refused({ security: { userns, pid: 'host' } })).toBe('ERR_INVALID_ARGUMENT');
+    expect(
+      plan({ options: { mounts } }).oci.mounts.flatMap(({ options }) => options),
+    ).not.toContain('ridmap');
+  });
+
   test("the machine's pid namespace: a cgroup, and a /proc that can be had", () => {
     const options = { security: { pid: 'host' } };
     const { oci } = plan({ options });
