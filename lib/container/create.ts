@@ -8,6 +8,7 @@ import type { Supervisor } from '../runtime/supervisor.js';
 import { partsOf } from '../runtime/runtime.js';
 import { ContainerRecords, type ContainerConfig } from '../store/index.js';
 import { findPeers } from './peers.js';
+import { takeIds } from './auto-ids.js';
 import { keepingOf } from './keeping.js';
 import { planContainer } from './plan.js';
 import { planHost } from './machine.js';
@@ -35,21 +36,29 @@ export async function createContainer(options: unknown): Promise<Supervised> {
 
   const id = newContainerId();
   const peers = sharesWithContainers(request) ? await findPeers(parts, request) : NO_PEERS;
-  const plan = planContainer(request, image, planHost(parts), id, peers);
-  const planMs = elapsed();
-  const keeping = await keepingOf(parts, plan);
-  throwIfAborted(request.signal);
-  const core = new Supervised(
-    parts,
-    keeping,
-    recordOf(parts, keeping, request, image, id),
-    plan,
-    request.autoRemove,
-    { requestMs, resolveMs, planMs },
-  );
-  const recorded = record(core);
-  parts.background(recorded);
-  await core.supervisor.keepAlive(recorded);
+  const ids = request.security.userns === 'auto' ? await takeIds(parts, id) : undefined;
+  let core: Supervised;
+  try {
+    const plan = planContainer(request, image, planHost(parts), id, peers, ids);
+    const planMs = elapsed();
+    const keeping = await keepingOf(parts, plan);
+    throwIfAborted(request.signal);
+    core = new Supervised(
+      parts,
+      keeping,
+      recordOf(parts, keeping, request, image, id),
+      plan,
+      request.autoRemove,
+      { requestMs, resolveMs, planMs },
+      ids,
+    );
+    const recorded = record(core);
+    parts.background(recorded);
+    await core.supervisor.keepAlive(recorded);
+  } catch (error) {
+    await ids?.release();
+    throw error;
+  }
   core.timings = { ...core.timings, createMs: elapsed() };
   if (request.signal?.aborted === true) {
     await removeContainer(core, { force: true });

@@ -10,11 +10,7 @@ import { countOf, hostIdOf, type IdMaps } from './userns-request.js';
 /** What the kernel, or root outside, keeps from a user namespace. */
 export function checkUserns(security: SecurityRequest, sharings: Sharings, host: PlanHost): void {
   if (security.userns === undefined) return;
-  if (host.rootless) {
-    const reason = 'containers of an ordinary user are in a user namespace of that user already';
-    const hint = 'Leave it out, or run the program as root.';
-    throw new CaissonError('ERR_UNSUPPORTED', { what: 'security.userns', reason }, { hint });
-  }
+  if (host.rootless) throw rootlessRefusal();
   for (const [kind, asked] of Object.entries(sharings)) {
     if (asked === 'private') continue;
     const option = kind === 'network' ? 'networks' : `security.${kind}`;
@@ -30,6 +26,12 @@ export function checkUserns(security: SecurityRequest, sharings: Sharings, host:
 export function hostOf<T extends PlanHost>(host: T, userns: IdMaps | undefined): T {
   if (userns === undefined) return host;
   return { ...host, uids: countOf(userns.uids), gids: countOf(userns.gids) };
+}
+
+export function rootlessRefusal(): CaissonError {
+  const reason = 'containers of an ordinary user are in a user namespace of that user already';
+  const hint = 'Leave it out, or run the program as root.';
+  return new CaissonError('ERR_UNSUPPORTED', { what: 'security.userns', reason }, { hint });
 }
 
 export interface Owner {

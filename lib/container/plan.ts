@@ -29,6 +29,7 @@ import type { SecurityRequest } from './security-request.js';
 import { NO_PEERS, sharingsOf, type Peers, type Sharings } from './shared-namespaces.js';
 import { withTerm, type TerminalSize } from './terminal-request.js';
 import { scopeOf } from './sysctl-request.js';
+import type { IdMaps } from './userns-request.js';
 import { checkUserns, hostOf, ownerOf, planUserns, type Owner } from './plan-userns.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
@@ -93,11 +94,13 @@ export function planContainer(
   machine: PlanHost,
   id: string,
   peers: Peers = NO_PEERS,
+  autoIds?: IdMaps,
 ): Plan {
   const { process, security } = request;
   const sharings = sharingsOf(request);
   checkUserns(security, sharings, machine);
-  const host = hostOf(machine, security.userns);
+  const userns = security.userns === 'auto' ? autoIds : security.userns;
+  const host = hostOf(machine, userns);
   checkSharings(request, sharings, peers, host);
   const ownNetwork = sharings.network === 'private';
   const hostname = planHostname(request, sharings, peers, host.hostname) ?? id.slice(0, 12);
@@ -108,10 +111,10 @@ export function planContainer(
   const { rootless, cgroups } = host;
   const { privileged } = security;
   const capabilities = grantCapabilities(security, host);
-  const devices = planDevices(security.devices, privileged, host, security.userns !== undefined);
+  const devices = planDevices(security.devices, privileged, host, userns !== undefined);
   const hostIpc = isHosts('ipc', sharings, peers);
   const user = process.user ?? imageUser(image);
-  checkMapped(user, security.groupAdd, host, security.userns);
+  checkMapped(user, security.groupAdd, host, userns);
   const oomScoreAdj = planOomScore(request.limits, host);
   const apparmorProfile = planAppArmor(security.apparmor, privileged, host);
   const resources = planResources(request.limits, deviceRules(devices.rules, privileged), host);
@@ -140,7 +143,7 @@ export function planContainer(
           terminalGroup: host.gids > TERMINAL_GROUP,
           hostNetwork: isHosts('network', sharings, peers),
           hostPids: sharings.pid === 'host',
-          userns: security.userns !== undefined,
+          userns: userns !== undefined,
           hostIpc,
           hostMqueue: hostIpc && host.mqueue,
         },
@@ -149,7 +152,7 @@ export function planContainer(
         devices.mounts,
       ),
       linux: {
-        ...planUserns(security.userns, planClocks(security, planNamespaces(sharings, peers), host)),
+        ...planUserns(userns, planClocks(security, planNamespaces(sharings, peers), host)),
         maskedPaths: security.maskedPaths ?? host.maskedPaths,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, sharings, host.gids),
@@ -178,7 +181,7 @@ export function planContainer(
     init: request.init,
     timeoutMs: process.timeoutMs,
     stopSignal: image.config.StopSignal ?? 'SIGTERM',
-    owner: ownerOf(security.userns),
+    owner: ownerOf(userns),
   };
 }
 

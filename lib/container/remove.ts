@@ -40,6 +40,7 @@ async function remove(core: Supervised, force: boolean): Promise<void> {
   await core.saved();
 
   await removeRecords(core);
+  await core.ids?.release();
   supervisedOf(core.parts).delete(core.id);
   core.enter({ status: 'removed', exit: lastExit(core) }, 'remove');
   core.emitter.removeAllListeners();
@@ -81,6 +82,7 @@ async function forget(core: Supervised): Promise<void> {
   core.enter({ status: 'removed', exit: lastExit(core) }, 'remove');
   core.emitter.removeAllListeners();
   await core.removing;
+  await core.ids?.release();
 }
 
 endContainersWith({ remove: (core) => removeContainer(core, { force: true }), forget });

@@ -4,6 +4,7 @@ import { useImage } from '../image/holds.js';
 import { resolveImage } from '../image/resolve.js';
 import { Type } from '../native/protocol.js';
 import { partsOf } from '../runtime/runtime.js';
+import { takeIds } from './auto-ids.js';
 import { collectOutput, type ExecResult } from './collect.js';
 import { encodeLaunch } from './encode.js';
 import { pathOfItem } from './failure-paths.js';
@@ -32,12 +33,15 @@ export async function runContainer(
 
   const shares = sharesWithContainers(request);
   const peers = shares ? await findPeers(parts, request) : NO_PEERS;
-  const plan = planContainer(request, resolved, planHost(parts), newContainerId(), peers);
-  const targets = shares ? { peers: targetsOf(parts, plan) } : {};
-  const outside = request.security.pid === 'host';
-  const { supervisor } = outside ? await parts.outside() : parts;
-  const ended = useImage(parts, resolved);
+  const id = newContainerId();
+  const ids = request.security.userns === 'auto' ? await takeIds(parts, id) : undefined;
+  let ended: (() => void) | undefined;
   try {
+    const plan = planContainer(request, resolved, planHost(parts), id, peers, ids);
+    const targets = shares ? { peers: targetsOf(parts, plan) } : {};
+    const outside = request.security.pid === 'host';
+    const { supervisor } = outside ? await parts.outside() : parts;
+    ended = useImage(parts, resolved);
     return await collectOutput(parts, supervisor, {
       type: Type.launch,
       encode: (stdio) =>
@@ -53,7 +57,8 @@ export async function runContainer(
       },
     });
   } finally {
-    ended();
+    ended?.();
+    if (ids !== undefined) await ids.release();
   }
 }
 

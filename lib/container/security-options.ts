@@ -32,7 +32,8 @@ export interface SecurityOptions {
   /**
    * A user namespace of its own, for root's containers: who inside is whom outside. `containerId` 0 must be mapped; the
    * ids are for nobody else, and the files that a container writes keep them. No other namespace can be shared with it.
-   * Needs mounts with mapped ids, else it is `ERR_UNSUPPORTED`. `'auto'` is not in this version.
+   * Needs mounts with mapped ids, else it is `ERR_UNSUPPORTED`. `'auto'`: 65536 ids that no other container with it has,
+   * until it is removed, of those that /etc/subuid and /etc/subgid give to the user `containers`.
    * @defaultValue `'host'`: root's containers have this machine's ids, an ordinary user's those of that user
    */
   userns?: 'host' | 'auto' | { uidMap: IdMap[]; gidMap: IdMap[] };

@@ -47,7 +47,7 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly timeOffsets: TimeOffsets | undefined;
   readonly apparmor: string | undefined;
   /** Undefined: it has none of its own. */
-  readonly userns: IdMaps | undefined;
+  readonly userns: IdMaps | 'auto' | undefined;
 }
 
 const NOTHING = Object.freeze({

@@ -4,6 +4,7 @@ import type { FailureContext } from '../native/failure.js';
 import type { Keeping, RuntimeParts } from '../runtime/parts.js';
 import type { Supervisor } from '../runtime/supervisor.js';
 import type { ContainerConfig } from '../store/index.js';
+import type { TakenIds } from './auto-ids.js';
 import type { ExecAsked } from './encode.js';
 import type { ExitInfo } from './exit-info.js';
 import { pathOfItem } from './failure-paths.js';
@@ -37,6 +38,8 @@ export class Supervised {
   readonly config: ContainerConfig;
   readonly plan: Plan;
   readonly autoRemove: boolean;
+  /** The ids of `userns: 'auto'`, for as long as there is anything of it. */
+  readonly ids: TakenIds | undefined;
   readonly emitter = new EventEmitter<EventMap>();
   /** Live processes that `spawn` started. */
   readonly processes = new Map<string, Process>();
@@ -61,7 +64,9 @@ export class Supervised {
     plan: Plan,
     autoRemove: boolean,
     timings: StageTimings,
+    ids: TakenIds | undefined,
   ) {
+    this.ids = ids;
     this.parts = parts;
     this.supervisor = supervisor;
     this.config = config;

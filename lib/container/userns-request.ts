@@ -1,11 +1,4 @@
-import {
-  checkArray,
-  checkBag,
-  checkInteger,
-  invalid,
-  kindOf,
-  notYet,
-} from '../errors/arguments.js';
+import { checkArray, checkBag, checkInteger, invalid, kindOf } from '../errors/arguments.js';
 import type { IdMap } from './security-options.js';
 
 /** The ids of a user namespace of the container's own. */
@@ -21,9 +14,9 @@ const MOST_ENTRIES = 340;
 const MAX_ID = 2 ** 32 - 2;
 
 /** Undefined: the machine's, or that of the supervisor. */
-export function parseUserns(value: unknown, option: string): IdMaps | undefined {
+export function parseUserns(value: unknown, option: string): IdMaps | 'auto' | undefined {
   if (value === undefined || value === 'host') return undefined;
-  if (value === 'auto') throw notYet(`${option}: 'auto'`, 'a later version');
+  if (value === 'auto') return 'auto';
   if (typeof value !== 'object' || value === null) {
     throw invalid(option, `must be 'host', 'auto' or maps, not ${kindOf(value)}`);
   }

@@ -13,7 +13,7 @@ export {
 } from './images.js';
 export { isAlive, type Keeper } from './keeper.js';
 export { IMAGES_LOCK } from './leases.js';
-export type { Locker } from './locks.js';
+export { Locks, type Locker } from './locks.js';
 export { isName } from './names.js';
 export { makeLayer, type SkeletonEntry } from './skeleton.js';
 export { storeOf, type StoreOwner } from './store-of.js';

@@ -199,10 +199,5 @@ describe('a user namespace of its own', () => {
     expect(await rejection(start({ security: { timeOffsets } }))).toMatchObject({
       code: 'ERR_UNSUPPORTED',
     });
-    const auto = Container.run(image, ['true'], {
-      runtime: t.runtime,
-      security: { userns: 'auto' },
-    });
-    expect(await rejection(auto)).toMatchObject({ code: 'ERR_UNSUPPORTED' });
   });
 });

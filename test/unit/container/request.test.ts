@@ -195,7 +195,6 @@ describe('what later versions bring is refused by name', () => {
       { security: { seccomp: { defaultAction: 'SCMP_ACT_NOTIFY' } } },
       'security.seccomp.defaultAction: SCMP_ACT_NOTIFY',
     ],
-    [{ security: { userns: 'auto' } }, "security.userns: 'auto'"],
     [{ mounts: [{ type: 'volume', volume: 'v', target: '/v' }] }, 'mounts[0]: a volume'],
   ])('%j', (options, what) => {
     expect(container(options)).toMatchObject({ code: 'ERR_UNSUPPORTED', what });

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 
-import { countOf, hostIdOf, parseUserns } from '../../../lib/container/userns-request.js';
+import { freeRanges } from '../../../lib/container/auto-ids.js';
+import {
+  countOf,
+  hostIdOf,
+  parseUserns,
+  type IdMaps,
+} from '../../../lib/container/userns-request.js';
 
 const entry = (containerId: number, hostId: number, size: number) => ({
   containerId,
@@ -13,10 +19,11 @@ describe('maps', () => {
   test('host and nothing are none', () => {
     expect(parseUserns(undefined, 'u')).toBeUndefined();
     expect(parseUserns('host', 'u')).toBeUndefined();
+    expect(parseUserns('auto', 'u')).toBe('auto');
   });
 
   test('who is whom, and how many from 0 on', () => {
-    const { uids } = parseUserns({ uidMap: MAP, gidMap: MAP }, 'u')!;
+    const { uids } = parseUserns({ uidMap: MAP, gidMap: MAP }, 'u') as IdMaps;
     expect([0, 999, 1000, 1009, 1010, 5000].map((id) => hostIdOf(uids, id))).toEqual([
       100_000,
       100_999,
@@ -47,4 +54,16 @@ describe('maps', () => {
       }),
     );
   });
+});
+
+test('ranges of whom /etc/subuid and /etc/subgid give them to, as many as there are of both', () => {
+  const subuid = 'me:100000:65536\ncontainers:1000000:200000\ncontainers:5000000:65536\n';
+  const ranges = freeRanges(subuid, 'containers:2000000:131072\ncontainers:9000000:70000\n');
+  expect(ranges).toEqual([
+    { uid: 1_000_000, gid: 2_000_000 },
+    { uid: 1_065_536, gid: 2_065_536 },
+    { uid: 1_131_072, gid: 9_000_000 },
+  ]);
+  expect(freeRanges(subuid, '')).toEqual([]);
+  expect(freeRanges('containers:1:65535', 'containers:1:65536')).toEqual([]);
 });
