@@ -63,6 +63,7 @@ export type {
   OciDevice,
   OciDeviceNumber,
   OciDeviceRule,
+  OciIdMapping,
   OciLinux,
   OciSeccomp,
   OciSyscalls,
