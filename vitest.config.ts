@@ -2,6 +2,11 @@ import { defineConfig } from 'vitest/config';
 
 // unit: no privileges, side by side. integration: the real kernel, one after the other, since each
 // test looks for what it leaves behind. types: what the public types allow and refuse.
+// In the machine of test/vm everything takes ten times as long: one process for all files of a pass,
+// modules as they were translated outside.
+const emulated = process.env['CGROUP2_VM'] === '1';
+const cached = process.env['MODULE_CACHE'] === '1';
+
 export default defineConfig({
   test: {
     projects: [
@@ -12,6 +17,8 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts', 'test/attacks/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
+          hookTimeout: 120_000,
+          isolate: !emulated,
         },
       },
       {
@@ -26,5 +33,6 @@ export default defineConfig({
       },
     ],
     passWithNoTests: false,
+    experimental: { fsModuleCache: cached, fsModuleCachePath: 'build/modules' },
   },
 });

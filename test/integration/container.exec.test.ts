@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 
 import { Runtime, type Container, type ContainerOptions } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
+import { second, times } from '../helpers/patience.js';
 import { oneId, rejection, testRuntime } from '../helpers/runtime.js';
 
 const { describe, test } = needs('native', 'userns');
@@ -67,7 +68,7 @@ describe('exec', () => {
     const call = box.exec(['sh', '-c', 'echo so far; sleep 4242 & sleep 4242'], {
       signal: controller.signal,
     });
-    await sleep(200);
+    await sleep(0.2 * second());
     controller.abort('enough');
     expect(await rejection(call)).toMatchObject({
       name: 'AbortError',
@@ -98,7 +99,7 @@ describe('exec', () => {
   test('many at once', async () => {
     await using box = await t.sleeper();
     const results = await Promise.all(
-      Array.from({ length: 40 }, (_, i) => box.exec(['sh', '-c', `echo ${i}; exit ${i}`])),
+      Array.from({ length: times(40) }, (_, i) => box.exec(['sh', '-c', `echo ${i}; exit ${i}`])),
     );
     for (const [i, { stdout, exitCode }] of results.entries()) {
       expect([stdout, exitCode]).toEqual([`${i}\n`, i]);
@@ -108,7 +109,7 @@ describe('exec', () => {
   test('those of a container that is killed end with it', async () => {
     await using box = await t.sleeper();
     const running = box.exec(['sh', '-c', 'echo so far; sleep 1000']);
-    await sleep(200);
+    await sleep(0.2 * second());
     await box.kill();
     expect(await running).toMatchObject({ exitCode: null, signal: 'SIGKILL', stdout: 'so far\n' });
   });
@@ -232,7 +233,9 @@ describe('spawn', () => {
     const late = await box.spawn(['sleep', '1000'], { timeoutMs: 100 });
     expect(await late.exited).toMatchObject({ reason: 'timeout', exitCode: null });
 
-    const aborted = await box.spawn(['sleep', '1000'], { signal: AbortSignal.timeout(100) });
+    const aborted = await box.spawn(['sleep', '1000'], {
+      signal: AbortSignal.timeout(Math.ceil(0.1 * second())),
+    });
     expect(await aborted.exited).toMatchObject({ reason: 'aborted', exitCode: null });
 
     expect(

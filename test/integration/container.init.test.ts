@@ -7,7 +7,7 @@ import { beforeAll, expect } from 'vitest';
 
 import { Container, type ContainerOptions, type RunOptions } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
-import { second } from '../helpers/patience.js';
+import { second, times } from '../helpers/patience.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 import { tempFolder } from '../helpers/temp.js';
 import { Viewer } from '../helpers/viewer.js';
@@ -70,9 +70,13 @@ describe('a container with an init', () => {
 
   test('waits for orphans, whose parents did not', async () => {
     const zombies = async (init: boolean): Promise<number> => {
-      const line = 'for i in $(seq 100); do (sleep 0.1 &); done; exec sleep 1007';
+      const line = `for i in $(seq ${times(100)}); do (sleep 0.1 &); done; exec sleep 1007`;
       const box = await start(line, { init });
-      await sleep(500);
+      const haveEnded = async (): Promise<boolean> => {
+        const lines = (await box.exec(['ps', '-eo', 'args='])).stdout.split('\n');
+        return lines.includes('sleep 1007') && !lines.includes('sleep 0.1');
+      };
+      await expect.poll(haveEnded, { timeout: 20 * second() }).toBe(true);
       return Number((await box.exec(['sh', '-c', 'ps -eo stat= | grep -c ^Z'])).stdout);
     };
     expect(await zombies(true)).toBe(0);
