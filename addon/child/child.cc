@@ -62,6 +62,7 @@ constexpr ChildStep kLaunchSteps[] = {
     {Step::kStdio, SetUpStdio},
     {Step::kSession, StartSession},
     {Step::kTerminal, TakeTerminal},
+    {Step::kLabel, LabelKeys},
     {Step::kKeyring, NewKeyring},
     {Step::kWorkdir, MakeWorkdir},
     // The last thing written to the root is the working folder.
@@ -108,6 +109,7 @@ constexpr ChildStep kJoinSteps[] = {
     {Step::kStdio, SetUpStdio},
     {Step::kSession, StartSession},
     {Step::kTerminal, TakeTerminal},
+    {Step::kLabel, LabelKeys},
     {Step::kKeyring, NewKeyring},
     {Step::kWorkdir, EnterWorkdir},
     {Step::kRlimit, SetRlimits},

@@ -32,6 +32,7 @@ int SetOption(int context, const char* option) noexcept {
 int Configure(int context, const FileSystem& fs) noexcept {
   // What mountinfo shows as the source.
   if (sys::FsString(context, "source", fs.type) != 0) return errno;
+  if (fs.label != nullptr && sys::FsString(context, "context", fs.label) != 0) return errno;
   for (const char* option : fs.more) {
     if (option == nullptr) break;
     if (const int error = SetOption(context, option); error != 0) return error;
@@ -63,6 +64,16 @@ int MountClassic(const FileSystem& fs, int target) noexcept {
   }
   for (const char* option : fs.data) {
     if (!IsLeftOut(fs, option) && !Append(data, sizeof data, &used, option)) return E2BIG;
+  }
+  if (fs.label != nullptr) {
+    // A level has commas.
+    char option[512] = "context=\"";
+    constexpr size_t kPrefix = sizeof "context=\"" - 1;
+    const size_t length = strlen(fs.label);
+    if (kPrefix + length + 2 > sizeof option) return E2BIG;
+    memcpy(option + kPrefix, fs.label, length);
+    memcpy(option + kPrefix + length, "\"", 2);
+    if (!Append(data, sizeof data, &used, option)) return E2BIG;
   }
   if (fchdir(target) != 0) return errno;
   return sys::Mount(fs.type, ".", fs.type, sys::MountFlags(fs.attr), data) == 0 ? 0 : errno;

@@ -14,6 +14,7 @@ struct FileSystem {
   const char* more[5] = {};       // further options, set before `data`; up to the first null
   const char* without = nullptr;  // options of `data` that start so are left out
   uint64_t attr = 0;              // MOUNT_ATTR_*
+  const char* label = nullptr;    // SELinux's, of all that lies in it
 };
 
 // Makes `fs` and mounts it over `target`, which is what `path` leads to below `root`. `*mount`

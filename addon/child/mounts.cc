@@ -1,8 +1,10 @@
 // zone: child
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/guard.h"
@@ -20,6 +22,10 @@ namespace caisson::child {
 namespace {
 
 using protocol::MountKind;
+
+const char* LabelOf(const Context& context) noexcept {
+  return context.launch->mount_label;
+}
 
 // Opens where `item` goes; a failure is one of Step::kMountTarget.
 int OpenMountTarget(Context& context, const MountItem& item, TargetKind kind, Links links,
@@ -90,7 +96,8 @@ int MountTmpfs(Context& context, const MountItem& item) noexcept {
   Target target;
   int error = OpenMountTarget(context, item, TargetKind::kFolder, Links::kFollow, &target);
   if (error != 0) return error;
-  FileSystem fs = {.type = "tmpfs", .data = item.data, .attr = item.attr};
+  FileSystem fs = {
+      .type = "tmpfs", .data = item.data, .attr = item.attr, .label = LabelOf(context)};
   // What is covered keeps its mode, /tmp its sticky bit.
   char mode[16];
   struct stat info;
@@ -177,7 +184,8 @@ int MountSysfs(Context& context, const MountItem& item) noexcept {
 }
 
 int MountShm(Context& context, const MountItem& item) noexcept {
-  FileSystem fs = {.type = "tmpfs", .data = item.data, .attr = item.attr};
+  FileSystem fs = {
+      .type = "tmpfs", .data = item.data, .attr = item.attr, .label = LabelOf(context)};
   if (item.data.count == 0) {
     fs.more[0] = "mode=1777";
     fs.more[1] = "size=64m";
@@ -210,8 +218,11 @@ int MountDev(Context& context, const MountItem& item) noexcept {
     }
     if (error == 0 && sys::MoveMount(mount, target.fd) != 0) error = errno;
   } else {
-    const FileSystem fs = {
-        .type = "tmpfs", .data = item.data, .more = {"mode=0755", "size=64m"}, .attr = item.attr};
+    const FileSystem fs = {.type = "tmpfs",
+                           .data = item.data,
+                           .more = {"mode=0755", "size=64m"},
+                           .attr = item.attr,
+                           .label = LabelOf(context)};
     error = MountOver(fs, context.rootfs, item.target, target.fd, &mount);
     if (error == 0) {
       error =
@@ -228,7 +239,8 @@ int MountDev(Context& context, const MountItem& item) noexcept {
 }
 
 int MountDevpts(Context& context, const MountItem& item) noexcept {
-  FileSystem fs = {.type = "devpts", .data = item.data, .attr = item.attr};
+  FileSystem fs = {
+      .type = "devpts", .data = item.data, .attr = item.attr, .label = LabelOf(context)};
   if (item.data.count == 0) {
     const char* const options[] = {"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"};
     static_assert(sizeof options / sizeof *options < sizeof fs.more / sizeof *fs.more);
@@ -245,8 +257,23 @@ int MountDevpts(Context& context, const MountItem& item) noexcept {
 }
 
 int MountMqueue(Context& context, const MountItem& item) noexcept {
-  return MountReady(context, item, context.mqueue,
-                    {.type = "mqueue", .data = item.data, .attr = item.attr});
+  const FileSystem fs = {.type = "mqueue", .data = item.data, .attr = item.attr};
+  const char* label = LabelOf(context);
+  // Nothing prepared is taken with a label: an IPC namespace to enter is then another's.
+  const bool own = context.ipc < 0 && (context.launch->namespaces & CLONE_NEWIPC) != 0;
+  if (label == nullptr || !own) return MountReady(context, item, context.mqueue, fs);
+  // The kernel has made it with the namespace, and takes no label at a later mount.
+  int mount = -1;
+  int error = MountKernel(context, item, fs, &mount);
+  if (error == 0 && (fchdir(mount) != 0 || syscall(SYS_setxattr, ".", "security.selinux", label,
+                                                   strlen(label) + 1, 0) != 0)) {
+    error = errno;
+  }
+  // There the folder is of the machine's root, and nobody inside can label it: the policy then
+  // denies more than it would, not less.
+  if (error == EPERM && mount >= 0 && context.launch->user_namespace.uid_map != nullptr) error = 0;
+  if (mount >= 0) (void)close(mount);
+  return error;
 }
 
 // One hierarchy of cgroup v1, or the v2 one, in a folder of the tmpfs over /sys/fs/cgroup.
@@ -281,16 +308,24 @@ int MountCgroup(Context& context, const MountItem& item) noexcept {
     int error = MountKernel(context, item, {.type = "cgroup2", .data = {}, .attr = attr}, &mount);
     if (error != 0 && context.rootless && context.step != Step::kMountTarget) {
       // No hierarchy is ours to show: an empty folder rather than the host's.
-      error = MountKernel(
-          context, item,
-          {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked | MOUNT_ATTR_RDONLY},
-          &mount);
+      error = MountKernel(context, item,
+                          {.type = "tmpfs",
+                           .data = {},
+                           .more = {"mode=0755"},
+                           .attr = kLocked | MOUNT_ATTR_RDONLY,
+                           .label = LabelOf(context)},
+                          &mount);
     }
     if (mount >= 0) (void)close(mount);
     return error;
   }
-  int error = MountKernel(
-      context, item, {.type = "tmpfs", .data = {}, .more = {"mode=0755"}, .attr = kLocked}, &mount);
+  int error = MountKernel(context, item,
+                          {.type = "tmpfs",
+                           .data = {},
+                           .more = {"mode=0755"},
+                           .attr = kLocked,
+                           .label = LabelOf(context)},
+                          &mount);
   if (error != 0) return error;
   for (const char* name : context.cgroup1_names) {
     if (error == 0) error = MountHierarchy(context, mount, "cgroup", name, attr);

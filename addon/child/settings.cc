@@ -45,7 +45,7 @@ int OpenProc(Context& context) noexcept {
   const bool needed =
       (launch != nullptr && (launch->sysctls.count != 0 || launch->time_offsets.count != 0)) ||
       context.process->set_oom_score_adj || context.process->apparmor != nullptr ||
-      context.subreaper;
+      context.process->selinux != nullptr || context.subreaper;
   if (!needed || context.proc >= 0) return 0;
   return MakeDetached({.type = "proc", .data = {}}, &context.proc);
 }

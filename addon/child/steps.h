@@ -48,6 +48,7 @@ int SetRlimits(Context& context) noexcept;
 int EnterTimeNamespace(Context& context) noexcept;
 
 // label.cc
+int LabelKeys(Context& context) noexcept;
 int SetLabel(Context& context) noexcept;
 
 // identity.cc

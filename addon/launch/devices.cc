@@ -22,12 +22,14 @@ int Fill(int root, bool rootless) noexcept {
 
 }  // namespace
 
-Result<UniqueFd> MakeDevices(const Host& host) {
+Result<UniqueFd> MakeDevices(const Host& host, const char* label) {
   const UniqueFd context(sys::FsOpen("tmpfs"));
   if (!context) return FailErrno(Step::kDevices);
   if (sys::FsString(context.get(), "source", "tmpfs") != 0 ||
       sys::FsString(context.get(), "mode", "0755") != 0 ||
-      sys::FsString(context.get(), "size", "64m") != 0 || sys::FsCreate(context.get()) != 0) {
+      sys::FsString(context.get(), "size", "64m") != 0 ||
+      (label != nullptr && sys::FsString(context.get(), "context", label) != 0) ||
+      sys::FsCreate(context.get()) != 0) {
     return FailErrno(Step::kDevices);
   }
   UniqueFd mount(sys::FsMount(context.get(), MOUNT_ATTR_NOSUID));

@@ -120,7 +120,7 @@ bool HasHostNodes(int devices) {
 Result<Kit> MakeKit(const Host& host) {
   Kit kit;
   if (auto made = MakeNamespaces(host, &kit); !made) return std::unexpected(made.error());
-  auto devices = MakeDevices(host);
+  auto devices = MakeDevices(host, nullptr);
   if (!devices) return std::unexpected(devices.error());
   // Onto a detached mount from linux 6.15 on; before, the child does it once it is attached.
   if (host.rootless) (void)BindHostNodes(host, devices->get());

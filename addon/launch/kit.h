@@ -38,7 +38,7 @@ struct Kit {
 [[nodiscard]] Result<Kit> MakeKit(const Host& host);
 
 // The tmpfs that a container's /dev, its masks and its kFile items are taken from. One per start.
-[[nodiscard]] Result<UniqueFd> MakeDevices(const Host& host);
+[[nodiscard]] Result<UniqueFd> MakeDevices(const Host& host, const char* label);
 // Rootless: the host's nodes are bound over those of the detached `devices` already.
 [[nodiscard]] bool HasHostNodes(int devices);
 

@@ -39,7 +39,7 @@ Result<> PrepareRootfs(const Host& host, const LaunchPlan& plan, Prepared& prepa
   auto overlay =
       user_namespace >= 0
           ? MakeMappedOverlay(host, plan, *folder, prepared.upper, user_namespace, kernel_log)
-          : MakeOverlay(host, plan.layers, *folder, prepared.upper, kernel_log);
+          : MakeOverlay(host, plan.layers, *folder, prepared.upper, plan.mount_label, kernel_log);
   if (!overlay) return std::unexpected(overlay.error());
   prepared.rootfs = std::move(*overlay);
   return {};
@@ -79,8 +79,9 @@ Result<PlanMounts> PrepareMounts(const Host& host, const LaunchPlan& plan, Prepa
     if (overlay) {
       int folder = -1;
       if (const auto found = FolderOf(host, plan, prepared)) folder = *found;
-      auto made = MountOverlayItem(
-          host, item, fd, folder, user_namespace >= 0 ? &plan.user_namespace : nullptr, kernel_log);
+      auto made = MountOverlayItem(host, item, fd, folder,
+                                   user_namespace >= 0 ? &plan.user_namespace : nullptr,
+                                   plan.mount_label, kernel_log);
       if (!made) return Fail(made.error().step, made.error().error, i);
       fd = made->get();
       mounts.owned.push_back(std::move(*made));
@@ -140,7 +141,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
     return std::unexpected(ok.error());
   }
   if (!kit[Part::kDevices]) {
-    auto devices = MakeDevices(host);
+    auto devices = MakeDevices(host, plan.mount_label);
     if (!devices) return std::unexpected(devices.error());
     kit[Part::kDevices] = std::move(*devices);
   }

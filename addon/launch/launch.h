@@ -103,9 +103,10 @@ struct Started {
 };
 
 // ---- prepared parts, each usable alone -----------------------------------------------------
-// Detached overlay of `layers` under upper/ and work/ of `upper_parent_fd`; nodev.
+// Detached overlay of `layers` under upper/ and work/ of `upper_parent_fd`; nodev. `label` is
+// SELinux's, or null.
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
-                                           int upper_parent_fd, Upper upper,
+                                           int upper_parent_fd, Upper upper, const char* label,
                                            std::string* kernel_log);
 // One more mount of what the detached `mount` shows; invalid before linux 6.15.
 [[nodiscard]] UniqueFd CloneDetached(int mount);

@@ -121,6 +121,10 @@ Result<UniqueFd> MountByContext(const Host& host, const OverlayParts& parts, Way
     error = errno;
   }
   if (error == 0 && host.rootless && sys::FsFlag(context.get(), "userxattr") != 0) error = errno;
+  if (error == 0 && parts.label != nullptr &&
+      sys::FsString(context.get(), "context", parts.label) != 0) {
+    error = errno;
+  }
   if (error == 0) error = SetParts(context.get(), parts, way);
   if (error == 0 && sys::FsCreate(context.get()) != 0) error = errno;
   UniqueFd mount;
@@ -170,6 +174,8 @@ Result<UniqueFd> MountClassic(const Host& host, const OverlayParts& parts) {
   }
   if (host.rootless) options += ",userxattr";
   if (parts.kind == Upper::kEphemeral) options += std::string(",") + kVolatile;
+  // A level has commas.
+  if (parts.label != nullptr) options += std::string(",context=\"") + parts.label + '"';
   if (options.size() >= 4096) return Fail(Step::kOverlay, E2BIG);
   if (sys::Mount("overlay", staging.path(), "overlay", MS_NODEV, options.c_str()) != 0) {
     return FailErrno(Step::kOverlay);
@@ -256,7 +262,7 @@ Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
 }
 
 Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, int upper_parent_fd,
-                             Upper upper, std::string* kernel_log) {
+                             Upper upper, const char* label, std::string* kernel_log) {
   const auto scratch = OpenUpperAndWork(upper_parent_fd);
   if (!scratch) return std::unexpected(scratch.error());
   std::vector<UniqueFd> opened;
@@ -264,6 +270,7 @@ Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, 
   parts.upper = scratch->upper.get();
   parts.work = scratch->work.get();
   parts.kind = upper;
+  parts.label = label;
   for (uint32_t i = layers.count; i-- > 0;) {
     opened.emplace_back(sys::OpenAt2(host.store.get(), layers.items[i], O_RDONLY | O_DIRECTORY,
                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
@@ -313,6 +320,7 @@ Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan, int
   parts.upper = scratch->upper.get();
   parts.work = scratch->work.get();
   parts.kind = upper;
+  parts.label = plan.mount_label;
   for (uint32_t i = plan.layers.count; i-- > 0;) {
     const UniqueFd layer(sys::OpenAt2(host.store.get(), plan.layers.items[i],
                                       O_RDONLY | O_DIRECTORY,
@@ -332,7 +340,8 @@ Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan, int
 }
 
 Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower, int folder_fd,
-                                  const UserNamespacePlan* owner, std::string* kernel_log) {
+                                  const UserNamespacePlan* owner, const char* label,
+                                  std::string* kernel_log) {
   const std::string scratch = item.scratch;
   const bool in_store = scratch.find('/') != std::string::npos;
   const auto folder = OpenScratch(in_store ? host.store.get() : folder_fd, item.scratch);
@@ -346,8 +355,9 @@ Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int l
       return std::unexpected(given.error());
     }
   }
-  return MountDetachedLayers(
-      host, {.lower = {lower}, .upper = pair->upper.get(), .work = pair->work.get()}, kernel_log);
+  OverlayParts parts = {.lower = {lower}, .upper = pair->upper.get(), .work = pair->work.get()};
+  parts.label = label;
+  return MountDetachedLayers(host, parts, kernel_log);
 }
 
 }  // namespace caisson::launch

@@ -14,6 +14,7 @@ struct OverlayParts {
   int upper = -1;
   int work = -1;
   Upper kind = Upper::kKept;
+  const char* label = nullptr;  // SELinux's, of all that lies in it
 };
 
 // A detached overlay mount, nodev. The kernel's own words go to `kernel_log` when it fails.
@@ -26,7 +27,7 @@ struct OverlayParts {
 // `owner`: of a user namespace, whose its upper folder is then; null: the caller's.
 [[nodiscard]] Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower,
                                                 int folder_fd, const UserNamespacePlan* owner,
-                                                std::string* kernel_log);
+                                                const char* label, std::string* kernel_log);
 
 // As MakeOverlay, of layers as the user namespace has them.
 [[nodiscard]] Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan,

@@ -22,6 +22,7 @@ using protocol::Tag;
 // As far as the kernel's own numbers of devices go.
 constexpr uint32_t kMaxMajor = 0xfff;
 constexpr uint32_t kMaxMinor = 0xfffff;
+constexpr size_t kMaxLabel = 255;  // fsconfig(2) takes no longer string
 
 inline std::unexpected<Failure> Refuse(uint16_t tag, int error = EINVAL) noexcept {
   return Fail(Step::kParse, error, tag);
@@ -132,6 +133,16 @@ inline Result<const char*> ReadName(const Field& field, Arena& arena) noexcept {
     return Refuse(field.tag);
   }
   return ReadText(field, arena, NAME_MAX);
+}
+
+// A label of SELinux: a line of the kernel's, and an option of mount(2) that is quoted there.
+inline Result<const char*> ReadLabel(const Field& field, Arena& arena) noexcept {
+  std::string_view label;
+  if (!field.ReadString(&label) || label.empty()) return Refuse(field.tag);
+  for (const char letter : label) {
+    if (letter <= ' ' || letter > '~' || letter == '"') return Refuse(field.tag);
+  }
+  return ReadText(field, arena, kMaxLabel);
 }
 
 // A list whose length is known from a first pass over the fields.

@@ -71,6 +71,7 @@ struct ProcessPlan {
   const char* cwd = "/";
   const char* user = "";
   const char* apparmor = nullptr;  // what to write to /proc/self/attr/apparmor/exec
+  const char* selinux = nullptr;   // what to write to /proc/self/attr/exec
   List<const char*> add_groups;
   Capabilities caps;
   List<RlimitItem> rlimits;
@@ -149,6 +150,7 @@ struct LaunchPlan {
   bool want_started = false;
   bool warm_pool = false;
   const char* domainname = nullptr;
+  const char* mount_label = nullptr;  // SELinux's, of the file systems made for it
   BundlePlan bundle;
   ProcessPlan process;
 };

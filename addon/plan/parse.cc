@@ -463,6 +463,8 @@ Result<> TakeSingle(const Field& field, LaunchPlan& plan, Arena& arena, bool* in
       return Store(ReadPathInside(field, arena), &plan.cgroup_parent);
     case Tag::kHostname:
       return Store(ReadText(field, arena, kMaxHostname), &plan.hostname);
+    case Tag::kMountLabel:
+      return Store(plan::ReadLabel(field, arena), &plan.mount_label);
     case Tag::kWantStarted:
       return Store(ReadFlag(field), &plan.want_started);
     case Tag::kReadOnlyRoot:

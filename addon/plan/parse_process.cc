@@ -92,6 +92,7 @@ Result<bool> ProcessParser::Take(const Field& field, SeenTags& seen) noexcept {
     case Tag::kColumns:
     case Tag::kRows:
     case Tag::kAppArmor:
+    case Tag::kSelinux:
     case Tag::kSetHome: {
       if (!seen.First(field.tag)) return Refuse(field.tag);
       const auto taken = TakeSingle(field);
@@ -186,6 +187,8 @@ Result<> ProcessParser::TakeSingle(const Field& field) noexcept {
       if (plan_.apparmor == nullptr) return NoRoom();
       return {};
     }
+    case Tag::kSelinux:
+      return Store(ReadLabel(field, arena_), &plan_.selinux);
     case Tag::kSeccompFilter:
       return TakeSeccomp(field);
     case Tag::kSeccomp:

@@ -273,7 +273,9 @@ enum class Tag : uint16_t {
   kTimeNanoseconds = 223,  // u64: below 10^9
   kTimeNamespace = 224,    // u64 1: Exec: the container has one of its own
 
-  kAppArmor = 225,  // string: Launch and Exec: name of a profile
+  kAppArmor = 225,    // string: Launch and Exec: name of a profile
+  kSelinux = 226,     // string: Launch and Exec: label of the process
+  kMountLabel = 227,  // string: Launch: label of what lies in the file systems made for it
   // User namespace of a container of root's: all four in a Launch, which makes it with all other
   // namespaces; the last two in an Exec
   kUidMap = 228,    // string: as /proc/PID/uid_map takes it

@@ -168,8 +168,9 @@ void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
   const std::vector<std::string> names = job.All(JobTag::kLayer);
   std::vector<const char*> layers;
   for (const std::string& name : names) layers.push_back(name.c_str());
-  auto rootfs = launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
-                                    folder->get(), launch::Upper::kEphemeral, &reply->text);
+  auto rootfs =
+      launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
+                          folder->get(), launch::Upper::kEphemeral, nullptr, &reply->text);
   if (!rootfs) {
     reply->failure = rootfs.error();
     return;

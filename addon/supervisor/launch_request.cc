@@ -218,6 +218,9 @@ Result<LaunchRequest> ReadLaunchRequest(Bytes body, size_t fds) {
       case Tag::kWantStarted:
         request.want_started = walk.Number(1) != 0;
         break;
+      case Tag::kMountLabel:
+        request.labelled = true;
+        break;
       case Tag::kInit:
         request.init = walk.Number(1) != 0;
         break;

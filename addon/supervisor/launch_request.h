@@ -32,6 +32,7 @@ struct LaunchRequest {
   bool may_mount = true;    // by its capabilities, or in a user namespace
   bool want_started = false;
   bool terminal = false;
+  bool labelled = false;  // its file systems: nothing that is prepared will do
   bool init = false;
   bool warm = false;
   protocol::StdioKind stdio[3] = {};

@@ -99,6 +99,7 @@ struct Task {
     uint32_t log_files = 1;
     uint64_t namespaces = 0;
     bool may_mount = false;
+    bool labelled = false;
   };
   std::unique_ptr<Start> start;
 

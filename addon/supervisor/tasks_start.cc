@@ -55,6 +55,7 @@ void Tasks::Launch(Request request) {
   start.layers = std::move(read->layers);
   start.namespaces = read->namespaces;
   start.may_mount = read->may_mount;
+  start.labelled = read->labelled;
   start.group_parent = std::move(read->group_parent);
   start.log_path = std::move(read->log_path);
   start.log_max_bytes = read->log_max_bytes;
@@ -67,7 +68,7 @@ void Tasks::Launch(Request request) {
   if (auto pipes = MakeLogPipes(task); !pipes) return answers_.Failed(request.id, pipes.error());
 
   tasks_.emplace(request.id, std::move(made));
-  if (task->own_folder && read->warm) pools_.Warm(start.layers);
+  if (task->own_folder && read->warm && !read->labelled) pools_.Warm(start.layers);
   pools_.NoteStart(++starting_);
   if (!start.group_parent.empty() && with_groups_) {
     MakeParent(task, read->sources);
@@ -269,10 +270,11 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
   message.kind = JobKind::kLaunch;
   PutStdio(start, message);
   message.more = std::move(start.sources);
-  if (!task->user_namespace) message.PutKit(pools_.TakeKit());
+  // What is prepared has no label, and a file system gets one when it is made.
+  const bool prepared = !task->user_namespace && !start.labelled;
+  if (prepared) message.PutKit(pools_.TakeKit());
   if (task->own_folder) {
-    Pools::Slot slot =
-        pools_.TakeSlot(task->user_namespace ? std::vector<std::string>{} : start.layers);
+    Pools::Slot slot = pools_.TakeSlot(prepared ? start.layers : std::vector<std::string>{});
     task->folder = std::move(slot.folder);
     task->list = slot.list;
     // Who may mount could change the file system itself, of which the next one must not know.

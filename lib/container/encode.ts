@@ -53,6 +53,7 @@ export function encodeLaunch(plan: Plan, extras: LaunchExtras): Uint8Array {
   if (oci.root.readonly) fields.u64(Tag.readOnlyRoot, 1);
   if (plan.init) fields.u64(Tag.init, 1);
   fields.append(kept(oci.mounts, encodeMounts));
+  if (oci.linux.mountLabel !== undefined) fields.string(Tag.mountLabel, oci.linux.mountLabel);
   for (const { path, content, mode } of plan.files) {
     fields.group(Tag.file, (file) => {
       file.string(Tag.filePath, path).string(Tag.fileContent, content).u64(Tag.fileMode, mode);
@@ -142,6 +143,7 @@ function encodeProcess(
   if (process.apparmorProfile !== undefined) {
     fields.string(Tag.appArmor, process.apparmorProfile);
   }
+  if (process.selinuxLabel !== undefined) fields.string(Tag.selinux, process.selinuxLabel);
   encodeSeccomp(fields, seccomp);
   fields.u64(Tag.umask, process.user.umask);
 }

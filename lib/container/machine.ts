@@ -3,6 +3,7 @@ import { hostname, release } from 'node:os';
 import { readAppArmor } from '../host/apparmor.js';
 import { allDevices, devicesAt } from '../host/devices.js';
 import { readText } from '../host/look.js';
+import { readSelinux } from '../host/selinux.js';
 import { thermalPaths } from '../host/thermal.js';
 import { CgroupMode } from '../native/protocol.js';
 import type { RuntimeParts } from '../runtime/parts.js';
@@ -35,6 +36,9 @@ export function planHost(parts: RuntimeParts): PlanHost {
         return existsSync('/dev/mqueue');
       },
       appArmor: readAppArmor(),
+      get selinux() {
+        return readSelinux();
+      },
       maskedPaths: maskedPaths(),
       get timeNamespaces() {
         return existsSync('/proc/self/ns/time');

@@ -27,6 +27,7 @@ export interface OciProcess {
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj?: number;
   readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
 }
 
 export interface OciCapabilities {
@@ -76,6 +77,8 @@ export interface OciLinux {
   readonly timeOffsets?: Readonly<
     Partial<Record<'monotonic' | 'boottime', { readonly secs: number; readonly nanosecs: number }>>
   >;
+  /** SELinux's, of all file systems that are made for the container. */
+  readonly mountLabel?: string;
   /** Absent where a container has no cgroup that could limit it. */
   readonly resources?: OciResources;
   /** Absent: unconfined. */

@@ -17,7 +17,7 @@ import { deviceRules } from './device-rules.js';
 import type { LogAsked } from './log-request.js';
 import type { OciLinux, OciProcess, OciRlimit, OciSpec } from './oci-spec.js';
 import { planDevices, type DeviceHost } from './plan-devices.js';
-import { planAppArmor, type LabelHost } from './plan-label.js';
+import { planAppArmor, planSelinux, type LabelHost } from './plan-label.js';
 import { planFiles, type PlanFile } from './plan-files.js';
 import { planMounts } from './plan-mounts.js';
 import { checkSharings, isHosts, planHostname, planNamespaces } from './plan-namespaces.js';
@@ -117,6 +117,8 @@ export function planContainer(
   checkMapped(user, security.groupAdd, host, userns);
   const oomScoreAdj = planOomScore(request.limits, host);
   const apparmorProfile = planAppArmor(security.apparmor, privileged, host);
+  const selinuxLabel = planSelinux(security.selinux, 'security.selinux', host);
+  const mountLabel = planSelinux(security.mountLabel, 'security.mountLabel', host);
   const resources = planResources(request.limits, deviceRules(devices.rules, privileged), host);
   return {
     oci: {
@@ -134,6 +136,7 @@ export function planContainer(
         noNewPrivileges: security.noNewPrivileges,
         ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
         ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
+        ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
       },
       mounts: planMounts(
         {
@@ -157,6 +160,7 @@ export function planContainer(
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
         sysctl: planSysctls(security, sharings, host.gids),
         devices: devices.nodes,
+        ...(mountLabel === undefined ? {} : { mountLabel }),
         ...(resources === undefined ? {} : { resources }),
       },
     },

@@ -4,16 +4,14 @@ import {
   checkBag,
   checkBoolean,
   checkInteger,
-  checkName,
   checkOneOf,
   invalid,
   kindOf,
-  notYet,
   type Bag,
 } from '../errors/arguments.js';
 import { parseCapabilities } from './capabilities.js';
 import { parseDevices, type DeviceAsked } from './device-request.js';
-import { parseAppArmor } from './label-request.js';
+import { parseAppArmor, parseSelinux } from './label-request.js';
 import { parseUserOrGroup } from './process-request.js';
 import { isRlimit, RLIMIT_NAMES, type RlimitName } from './rlimits.js';
 import { parseSeccomp, type SeccompAsked, type SeccompWord } from './seccomp-request.js';
@@ -48,6 +46,8 @@ export interface SecurityRequest extends Omit<Preset, 'seccomp'> {
   readonly apparmor: string | undefined;
   /** Undefined: it has none of its own. */
   readonly userns: IdMaps | 'auto' | undefined;
+  readonly selinux: string | undefined;
+  readonly mountLabel: string | undefined;
 }
 
 const NOTHING = Object.freeze({
@@ -64,6 +64,8 @@ const NOTHING = Object.freeze({
   timeOffsets: undefined,
   apparmor: undefined,
   userns: undefined,
+  selinux: undefined,
+  mountLabel: undefined,
 });
 const plain = (name: PresetName): SecurityRequest =>
   Object.freeze({ ...presetOf(name), ...NOTHING });
@@ -92,6 +94,7 @@ const KEY_TABLE: Record<keyof SecurityOptions, true> = {
   readOnlyPaths: true,
   apparmor: true,
   selinux: true,
+  mountLabel: true,
   groupAdd: true,
 };
 const KEYS: ReadonlySet<string> = new Set(Object.keys(KEY_TABLE));
@@ -103,7 +106,6 @@ export function parseSecurity(value: unknown): SecurityRequest {
     throw invalid('security', `must be a preset or an object, not ${kindOf(value)}`);
   }
   const bag = checkBag(value, 'security', KEYS);
-  refuseLater(bag);
   const preset = presetOf(checkOneOf(bag['preset'] ?? 'default', 'security.preset', PRESETS));
   const names = (key: string): readonly string[] =>
     bag[key] === undefined ? [] : parseCapabilities(bag[key], `security.${key}`);
@@ -124,21 +126,24 @@ export function parseSecurity(value: unknown): SecurityRequest {
     ipc: parseSharing(bag['ipc'], 'security.ipc'),
     uts: parseSharing(bag['uts'], 'security.uts'),
     userns: parseUserns(bag['userns'], 'security.userns'),
-    apparmor: bag['apparmor'] === undefined ? undefined : parseAppArmor(bag['apparmor']),
+    apparmor: text(bag, 'apparmor', parseAppArmor),
+    selinux: bag['selinux'] === 'unconfined' ? undefined : text(bag, 'selinux', parseSelinux),
+    mountLabel: text(bag, 'mountLabel', parseSelinux),
     timeOffsets:
       bag['timeOffsets'] === undefined ? undefined : parseTimeOffsets(bag['timeOffsets']),
   };
 }
 
-/** What is today's only answer may be said; every other one is refused. */
-function refuseLater({ selinux }: Bag): void {
-  if (selinux !== undefined && checkName(selinux, 'security.selinux') !== 'unconfined') {
-    throw notYet("security.selinux other than 'unconfined'");
-  }
-}
-
 function flag(bag: Bag, key: string, preset: boolean): boolean {
   return checkBoolean(bag[key] ?? preset, `security.${key}`);
+}
+
+function text(
+  bag: Bag,
+  key: string,
+  parse: (value: unknown, option: string) => string,
+): string | undefined {
+  return bag[key] === undefined ? undefined : parse(bag[key], `security.${key}`);
 }
 
 function paths(bag: Bag, key: string): readonly string[] | undefined {

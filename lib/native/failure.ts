@@ -86,6 +86,18 @@ const LIMITS: ReadonlyMap<number, string> = new Map(
   }).flatMap(([limit, tags]) => tags.map((tag): [number, string] => [tag, `limits.${limit}`])),
 );
 
+/** By the index of a failed `label`: addon/child/label.cc. */
+const NO_PROFILE = {
+  what: 'security.apparmor',
+  reason: 'AppArmor does not take it: it is not loaded, or this program may not change to it',
+  hint: 'Load it: sudo apparmor_parser -r /etc/apparmor.d/…',
+};
+const NO_LABEL = {
+  what: 'security.selinux',
+  reason: 'SELinux does not take it: the policy has no such label, or lets this program not set it',
+  hint: 'Look what it denies: sudo ausearch -m avc -ts recent',
+};
+
 const ABOUT_USERS: ReadonlySet<StepName> = new Set<StepName>(['user', 'groups']);
 
 /** The error a user sees for a Failed message. */
@@ -133,14 +145,8 @@ export function failureToError(failed: Failed, context: FailureContext): Caisson
   if (refusal !== undefined) return refusal;
   if (failed.step === 'mapMount') return unmappable(path, cause);
   if (failed.step === 'label') {
-    const reason =
-      'AppArmor does not take it: it is not loaded, or this program may not change to it';
-    const hint = 'Load it: sudo apparmor_parser -r /etc/apparmor.d/…';
-    return new CaissonError(
-      'ERR_UNSUPPORTED',
-      { what: 'security.apparmor', reason },
-      { cause, hint },
-    );
+    const { what, reason, hint } = failed.index === 0 ? NO_PROFILE : NO_LABEL;
+    return new CaissonError('ERR_UNSUPPORTED', { what, reason }, { cause, hint });
   }
   if (failed.step === 'sysctl' && (name === 'EACCES' || name === 'EPERM')) {
     const reason = 'this kernel lets only root of the machine set it';

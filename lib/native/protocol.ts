@@ -193,6 +193,8 @@ export const Tag = {
   timeNamespace: 224,
 
   appArmor: 225,
+  selinux: 226,
+  mountLabel: 227,
   uidMap: 228,
   gidMap: 229,
   ownerUid: 230,

@@ -33,3 +33,15 @@ export function refuse(bag: Bag, option: string, names: readonly string[]): void
     if (!empty) throw notYet(`${option}.${name} of an OCI config`);
   }
 }
+
+/** An empty label is none, as in what Go writes. */
+export function labelOf<Name extends string>(
+  bag: Bag,
+  option: string,
+  name: Name,
+  parse: (value: unknown, option: string) => string,
+): { readonly [Key in Name]?: string } {
+  const value = bag[name];
+  if (value === undefined || value === null || value === '') return {};
+  return { [name]: parse(value, `${option}.${name}`) } as { readonly [Key in Name]?: string };
+}

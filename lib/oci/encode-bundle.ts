@@ -1,5 +1,7 @@
 // A bundle → the fields that the one-shot form of launch takes: those of a Launch, and its own.
 import { CLONE_FLAGS, encodeLaunch, hasHome } from '../container/encode.js';
+import type { OciSpec } from '../container/oci-spec.js';
+import { planAppArmor, planSelinux, type LabelHost } from '../container/plan-label.js';
 import type { Plan } from '../container/plan.js';
 import { planSeccomp, type SeccompHost } from '../container/seccomp-plan.js';
 import { StdioKind, Tag } from '../native/protocol.js';
@@ -13,10 +15,12 @@ export interface BundleIdentity {
   readonly bundle: string;
 }
 
+export type BundleHost = SeccompHost & LabelHost;
+
 export function encodeBundle(
   request: BundleRequest,
   { id, bundle }: BundleIdentity,
-  host: SeccompHost,
+  host: BundleHost,
 ): Uint8Array {
   const { spec } = request;
   const kind = spec.process.terminal ? StdioKind.null : StdioKind.descriptor;
@@ -41,13 +45,13 @@ export function encodeBundle(
   return fields.bytes();
 }
 
-function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
+function bundlePlan(request: BundleRequest, host: BundleHost): Plan {
   const { spec, joined } = request;
   const { uid, gid } = spec.process.user;
   // For the child a namespace is one of the container's own, wherever it comes from.
   const namespaces = [...spec.linux.namespaces, ...joined.map(({ type }) => ({ type }))];
   return {
-    oci: { ...spec, linux: { ...spec.linux, namespaces } },
+    oci: withLabels({ ...spec, linux: { ...spec.linux, namespaces } }, host),
     layers: [],
     hostname: spec.hostname ?? '',
     peers: {},
@@ -63,6 +67,27 @@ function bundlePlan(request: BundleRequest, host: SeccompHost): Plan {
     timeoutMs: 0,
     stopSignal: 'SIGTERM',
     owner: undefined,
+  };
+}
+
+/** Labels that are asked for are given, or an error: a bundle has no default ones. */
+function withLabels(spec: OciSpec, host: LabelHost): OciSpec {
+  const { apparmorProfile, selinuxLabel, ...process } = spec.process;
+  const { mountLabel, ...linux } = spec.linux;
+  const profile =
+    apparmorProfile === undefined
+      ? undefined
+      : planAppArmor(apparmorProfile, false, host, 'process.apparmorProfile');
+  const label = planSelinux(selinuxLabel, 'process.selinuxLabel', host);
+  const ofMounts = planSelinux(mountLabel, 'linux.mountLabel', host);
+  return {
+    ...spec,
+    process: {
+      ...process,
+      ...(profile === undefined ? {} : { apparmorProfile: profile }),
+      ...(label === undefined ? {} : { selinuxLabel: label }),
+    },
+    linux: { ...linux, ...(ofMounts === undefined ? {} : { mountLabel: ofMounts }) },
   };
 }
 

@@ -7,6 +7,8 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { CaissonError } from '../errors/index.js';
+import { readAppArmor } from '../host/apparmor.js';
+import { readSelinux } from '../host/selinux.js';
 import { failureToError } from '../native/failure.js';
 import { loadNative } from '../native/load.js';
 import { STEPS } from '../native/steps.js';
@@ -46,7 +48,12 @@ export async function launchBundle(options: BundleOptions): Promise<OneShot> {
   const bundle = resolve(options.bundle);
   const text = await readFile(join(bundle, 'config.json'), 'utf8');
   const request = parseConfig(JSON.parse(text), bundle);
-  const host = { arch: process.arch, release: release() };
+  const host = {
+    arch: process.arch,
+    release: release(),
+    appArmor: readAppArmor(),
+    selinux: readSelinux(),
+  };
   const body = encodeBundle(request, { id: options.id, bundle }, host);
   const args = ['launch'];
   if (options.hold === true) args.push('--hold');

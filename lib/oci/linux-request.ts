@@ -6,9 +6,10 @@ import {
   notYet,
 } from '../errors/arguments.js';
 import type { OciDevice, OciLinux, OciNamespace, OciResources } from '../container/oci-spec.js';
+import { parseSelinux } from '../container/label-request.js';
 import { parseSeccompProfile, type SeccompAsked } from '../container/seccomp-request.js';
 import { checkOffset } from '../container/time-request.js';
-import { items, refuse, section, texts } from './config-checks.js';
+import { items, labelOf, refuse, section, texts } from './config-checks.js';
 import { parseDevices } from './devices-request.js';
 import { parseResources } from './resources-request.js';
 
@@ -23,6 +24,7 @@ export interface LinuxAsked {
   readonly devices: readonly OciDevice[];
   readonly resources: OciResources;
   readonly timeOffsets?: NonNullable<OciLinux['timeOffsets']>;
+  readonly mountLabel?: string;
   readonly seccomp: 'unconfined' | SeccompAsked;
   /** Below the root of each hierarchy; absent: `/caisson/<id>`. */
   readonly cgroupsPath: string | undefined;
@@ -41,7 +43,7 @@ const NEEDED = ['mount', 'pid'] as const;
 
 export function parseOciLinux(value: unknown): LinuxAsked {
   const bag = section(value, 'linux');
-  const later = ['gidMappings', 'intelRdt', 'mountLabel', 'personality'];
+  const later = ['gidMappings', 'intelRdt', 'personality'];
   refuse(bag, 'linux', [...later, 'uidMappings']);
   checkPropagation(bag['rootfsPropagation']);
   const { seccomp, cgroupsPath } = bag;
@@ -58,6 +60,7 @@ export function parseOciLinux(value: unknown): LinuxAsked {
     sysctl: parseSysctl(bag['sysctl']),
     devices: parseDevices(bag['devices']),
     resources: parseResources(bag['resources']),
+    ...labelOf(bag, 'linux', 'mountLabel', parseSelinux),
     seccomp:
       seccomp === undefined || seccomp === null
         ? 'unconfined'

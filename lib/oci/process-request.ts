@@ -8,10 +8,11 @@ import {
 } from '../errors/arguments.js';
 import { parseCapabilities } from '../container/capabilities.js';
 import type { OciProcess, OciRlimit } from '../container/oci-spec.js';
+import { parseAppArmor, parseSelinux } from '../container/label-request.js';
 import { MAX_ID, parseArgv } from '../container/process-request.js';
 import { isRlimit } from '../container/rlimits.js';
 import { DEFAULT_SIZE, MOST_CELLS } from '../container/terminal-request.js';
-import { items, refuse, section, texts } from './config-checks.js';
+import { items, labelOf, refuse, section, texts } from './config-checks.js';
 
 const MAX_MASK = 0o777;
 /** 2^64-1 is no JavaScript number: what JSON.parse makes of it. */
@@ -45,6 +46,8 @@ export function parseOciProcess(value: unknown): ProcessAsked {
       ...(oomScoreAdj === undefined || oomScoreAdj === null
         ? {}
         : { oomScoreAdj: checkInteger(oomScoreAdj, 'process.oomScoreAdj', -1000, 1000) }),
+      ...labelOf(bag, 'process', 'apparmorProfile', parseAppArmor),
+      ...labelOf(bag, 'process', 'selinuxLabel', parseSelinux),
       noNewPrivileges: checkBoolean(bag['noNewPrivileges'] ?? false, 'process.noNewPrivileges'),
     },
   };

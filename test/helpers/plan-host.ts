@@ -12,6 +12,7 @@ export const PLAN_HOST: PlanHost = {
   allDevices: () => [],
   timeNamespaces: true,
   appArmor: undefined,
+  selinux: undefined,
   maskedPaths: MASKED_PATHS,
   cgroups: true,
   controls: 0x3ff,

@@ -162,9 +162,18 @@ test('a security module that the machine lacks', async () => {
   expect(await inside('echo runs', { apparmor: 'unconfined', selinux: 'unconfined' })).toBe(
     'runs\n',
   );
-  if (existsSync('/sys/module/apparmor')) return;
-  expect(await rejection(inside('true', { apparmor: 'docker-default' }))).toMatchObject({
-    code: 'ERR_UNSUPPORTED',
-    details: { what: 'security.apparmor' },
-  });
+  if (!existsSync('/sys/module/apparmor')) {
+    expect(await rejection(inside('true', { apparmor: 'docker-default' }))).toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      details: { what: 'security.apparmor' },
+    });
+  }
+  if (existsSync('/sys/fs/selinux/enforce')) return;
+  const label = 'system_u:system_r:container_t:s0:c1,c2';
+  for (const key of ['selinux', 'mountLabel'] as const) {
+    expect(await rejection(inside('true', { [key]: label }))).toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      details: { what: `security.${key}` },
+    });
+  }
 });

@@ -190,6 +190,8 @@ describe('linux of a bundle', () => {
     ['devices', [{ path: '/dev/x', type: 'c', major: 4096, minor: 1 }], 'ERR_INVALID_ARGUMENT'],
     ['timeOffsets', { monotonic: { secs: 1 } }, 'ERR_INVALID_ARGUMENT'],
     ['intelRdt', { closID: 'x' }, 'ERR_UNSUPPORTED'],
+    ['mountLabel', 'system_u:object_r:container_file_t:s0"', 'ERR_INVALID_ARGUMENT'],
+    ['mountLabel', 'system_u:object_r:nonesuch_t:s0', 'ERR_UNSUPPORTED'],
     ['personality', { domain: 'LINUX32' }, 'ERR_UNSUPPORTED'],
     ['rootfsPropagation', 'shared', 'ERR_UNSUPPORTED'],
     ['seccomp', { defaultAction: 'SCMP_ACT_NOTHING' }, 'ERR_INVALID_ARGUMENT'],

@@ -182,6 +182,21 @@ describe('process of a bundle', () => {
   });
 
   test.for([
+    ['apparmorProfile', 'nonesuch'],
+    ['selinuxLabel', 'system_u:system_r:nonesuch_t:s0'],
+  ] as const)('%s: %s, which the machine has not', async ([name, value]) => {
+    await using folder = await bundle();
+    const config = configOf('true');
+    config.process[name] = value;
+    await folder.write(config);
+    await expect(folder.run()).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
+    config.process[name] = ''; // none
+    await folder.write(config);
+    expect(await folder.run()).toMatchObject({ stderr: '' });
+  });
+
+  test.for([
+    ['selinuxLabel', 'system_u:system_r'],
     ['args', []],
     ['cwd', 'relative'],
     ['rlimits', [{ type: 'RLIMIT_NO', soft: 1, hard: 1 }]],

@@ -1,6 +1,6 @@
 // zone: test
 // What is written to which file of /proc/self/attr, in folders that look like kernels with AppArmor
-// alone, with AppArmor as one of several modules, and with none. No privileges.
+// alone, with AppArmor as one of several modules, with SELinux, and with none. No privileges.
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -27,14 +27,20 @@ std::string Read(const std::string& path) {
   return text.str();
 }
 
-int SetLabel(const char* text) {
+int Run(child::StepFunction step, const ProcessPlan& process) {
   const UniqueFd proc(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  ProcessPlan process;
-  process.apparmor = text;
   child::Context context;
   context.process = &process;
   context.proc = proc.get();
-  return child::SetLabel(context);
+  const int error = step(context);
+  if (error != 0) CHECK_EQ(context.index, process.selinux != nullptr ? 1U : 0U);
+  return error;
+}
+
+int SetLabel(const char* text) {
+  ProcessPlan process;
+  process.apparmor = text;
+  return Run(child::SetLabel, process);
 }
 
 void DoesNothingUnasked() {
@@ -68,6 +74,24 @@ void FollowsNoLink() {
   CHECK_EQ(SetLabel("exec name"), ELOOP);
 }
 
+constexpr char kLabel[] = "system_u:system_r:container_t:s0:c1,c2";
+
+void LabelsForSelinux() {
+  ProcessPlan process;
+  process.selinux = kLabel;
+  std::ofstream(folder + "/self/attr/exec", std::ios::trunc);
+  CHECK_EQ(Run(child::SetLabel, process), 0);
+  CHECK_EQ(Read("/self/attr/exec"), kLabel);
+  CHECK_EQ(Run(child::LabelKeys, ProcessPlan()), 0);
+  CHECK_EQ(Run(child::LabelKeys, process), ENOENT);
+  std::ofstream(folder + "/self/attr/keycreate");
+  CHECK_EQ(Run(child::LabelKeys, process), 0);
+  CHECK_EQ(Read("/self/attr/keycreate"), kLabel);
+  CHECK_OK(unlink((folder + "/self/attr/exec").c_str()));
+  CHECK_OK(symlink("keycreate", (folder + "/self/attr/exec").c_str()));
+  CHECK_EQ(Run(child::SetLabel, process), ELOOP);
+}
+
 // In a mount namespace that ends with this program.
 void WritesToNothingMountedThere() {
   CHECK_OK(unlink((folder + "/self/attr/apparmor/exec").c_str()));
@@ -99,6 +123,7 @@ int main() {
   RUN(WritesTheOldFile);
   RUN(PrefersItsOwnFile);
   RUN(FollowsNoLink);
+  RUN(LabelsForSelinux);
   RUN(WritesToNothingMountedThere);
   return system(("rm -rf " + folder).c_str());
 }

@@ -21,6 +21,8 @@ const OPTIONS: Readonly<Record<string, (text: string) => object>> = {
   'security.sysctls': (text) => ({ security: { sysctls: { [text]: '1' } } }),
   'security.groupAdd': (text) => ({ security: { groupAdd: [text] } }),
   'security.apparmor': (text) => ({ security: { apparmor: text } }),
+  'security.selinux': (text) => ({ security: { selinux: text } }),
+  'security.mountLabel': (text) => ({ security: { mountLabel: text } }),
   'security.ulimits': (text) => ({ security: { ulimits: { [text]: 1 } } }),
   'security.devices, permissions': (text) => ({
     security: { devices: [{ hostPath: '/dev/null', permissions: text }] },
