@@ -48,5 +48,7 @@ const bundle = await rolldown({
   platform: 'node',
   external: [/^node:/, ...Object.keys(dependencies)],
 });
-await bundle.write({ dir: dist, format: 'esm', chunkFileNames: 'parts/[name].js' });
+// What is documented stands in the declarations.
+const comments = { jsdoc: false };
+await bundle.write({ dir: dist, format: 'esm', chunkFileNames: 'parts/[name].js', comments });
 await bundle.close();
