@@ -1,7 +1,7 @@
-// lib/ → dist/: declarations by tsc, one file a module that a program can get to; the code bundled, since reading a hundred small
-// modules costs more than all that the package does at import (90 ms of CPU time against 25). What is
-// imported lazily stays in files of its own. dist/ is emptied first: what was deleted from lib/ must
-// not stay in the package.
+// lib/ → dist/: declarations by tsc, one file a module that a program can get to; the code bundled,
+// since reading a hundred small modules costs more than all that the package does at import (90 ms of
+// CPU time against 25). What is imported lazily stays in files of its own. dist/ is emptied first: what
+// was deleted from lib/ must not stay in the package.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -16,13 +16,6 @@
 namespace caisson::launch {
 namespace {
 
-// A pipe, or a socket pair: then both ends do both.
-struct Pair {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-// Neither end is one of the three numbers that the child's stdio takes.
 Result<Pair> AboveStdio(const int fds[2], Step step) {
   Pair made = {.read_end = UniqueFd(fds[0]), .write_end = UniqueFd(fds[1])};
   for (UniqueFd* end : {&made.read_end, &made.write_end}) {
@@ -31,12 +24,6 @@ Result<Pair> AboveStdio(const int fds[2], Step step) {
     if (!*end) return FailErrno(step);
   }
   return made;
-}
-
-Result<Pair> MakePipe(Step step) {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return FailErrno(step);
-  return AboveStdio(fds, step);
 }
 
 // For the ends of a terminal, or for a gate.
@@ -85,6 +72,12 @@ UniqueFd MountNamespaceOf(const Host& host, int pidfd, pid_t pid) {
 }
 
 }  // namespace
+
+Result<Pair> MakePipe(Step step) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return FailErrno(step);
+  return AboveStdio(fds, step);
+}
 
 Result<CgroupEntry> OpenCgroupEntry(const Host& host, const Cgroup& cgroup) {
   CgroupEntry entry;

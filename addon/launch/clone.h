@@ -16,6 +16,14 @@ struct CgroupEntry {
   [[nodiscard]] bool empty() const { return v2_folder < 0 && procs.empty(); }
 };
 
+// A pipe, or a socket pair: then both ends do both. Neither end is one of the three numbers that
+// the child's stdio takes.
+struct Pair {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+[[nodiscard]] Result<Pair> MakePipe(Step step);
+
 [[nodiscard]] Result<CgroupEntry> OpenCgroupEntry(const Host& host, const Cgroup& cgroup);
 
 // What the child is to do, once it is one.

@@ -36,10 +36,9 @@ Result<> PrepareRootfs(const Host& host, const LaunchPlan& plan, Prepared& prepa
   const auto folder = FolderOf(host, plan, prepared);
   if (!folder) return std::unexpected(folder.error());
   if (const auto made = MakeScratch(*folder); !made) return std::unexpected(made.error());
-  auto overlay =
-      user_namespace >= 0
-          ? MakeMappedOverlay(host, plan, *folder, prepared.upper, user_namespace, kernel_log)
-          : MakeOverlay(host, plan.layers, *folder, prepared.upper, plan.mount_label, kernel_log);
+  const Mapping mapping = {.owner = plan.user_namespace, .user_namespace = user_namespace};
+  auto overlay = MakeOverlay(host, plan.layers, *folder, prepared.upper, plan.mount_label,
+                             user_namespace >= 0 ? &mapping : nullptr, kernel_log);
   if (!overlay) return std::unexpected(overlay.error());
   prepared.rootfs = std::move(*overlay);
   return {};
@@ -147,7 +146,7 @@ Result<Started> Launch(const Host& host, const LaunchPlan& plan, Prepared& prepa
   }
   std::optional<IdMapping> mapping;
   if (user_namespace) {
-    auto begun = BeginIdMapping(host, plan.user_namespace, kit.fd(Part::kDevices), stdio);
+    auto begun = BeginIdMapping(plan.user_namespace, kit.fd(Part::kDevices), stdio);
     if (!begun) return std::unexpected(begun.error());
     mapping = std::move(*begun);
   }

@@ -103,11 +103,16 @@ struct Started {
 };
 
 // ---- prepared parts, each usable alone -----------------------------------------------------
+// A container's own user namespace.
+struct Mapping {
+  const UserNamespacePlan& owner;
+  int user_namespace;
+};
 // Detached overlay of `layers` under upper/ and work/ of `upper_parent_fd`; nodev. `label` is
-// SELinux's, or null.
+// SELinux's, or null. `mapping`: the layers as the user namespace has them; or null.
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
                                            int upper_parent_fd, Upper upper, const char* label,
-                                           std::string* kernel_log);
+                                           const Mapping* mapping, std::string* kernel_log);
 // One more mount of what the detached `mount` shows; invalid before linux 6.15.
 [[nodiscard]] UniqueFd CloneDetached(int mount);
 // A mount namespace whose only mount is the detached `rootfs`, which is consumed. Who enters it can

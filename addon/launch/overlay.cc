@@ -261,25 +261,6 @@ Result<UniqueFd> MountOverlay(const Host& host, const OverlayParts& parts,
   return MountByFirstWay(host, plain, kernel_log);
 }
 
-Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, int upper_parent_fd,
-                             Upper upper, const char* label, std::string* kernel_log) {
-  const auto scratch = OpenUpperAndWork(upper_parent_fd);
-  if (!scratch) return std::unexpected(scratch.error());
-  std::vector<UniqueFd> opened;
-  OverlayParts parts;
-  parts.upper = scratch->upper.get();
-  parts.work = scratch->work.get();
-  parts.kind = upper;
-  parts.label = label;
-  for (uint32_t i = layers.count; i-- > 0;) {
-    opened.emplace_back(sys::OpenAt2(host.store.get(), layers.items[i], O_RDONLY | O_DIRECTORY,
-                                     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
-    if (!opened.back()) return FailErrno(Step::kOverlay, i);
-    parts.lower.push_back(opened.back().get());
-  }
-  return MountOverlay(host, parts, kernel_log);
-}
-
 namespace {
 
 // A detached tree is no layer to older kernels, which do not clone one either, so it is attached
@@ -287,7 +268,8 @@ namespace {
 // fails spoils its work folder. Remove when kernel 6.15 is the floor.
 Result<UniqueFd> MountDetachedLayers(const Host& host, const OverlayParts& parts,
                                      std::string* kernel_log) {
-  if (CloneDetached(parts.lower.front())) return MountOverlay(host, parts, kernel_log);
+  static const bool by_descriptor{CloneDetached(parts.lower.front())};
+  if (by_descriptor) return MountOverlay(host, parts, kernel_log);
   const StagingFolder staging(host);
   if (!staging.usable()) return MountOverlay(host, parts, kernel_log);
   for (const int layer : parts.lower) {
@@ -308,29 +290,35 @@ Result<> GiveUpper(int upper, const UserNamespacePlan& owner) {
 
 }  // namespace
 
-Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan, int upper_parent_fd,
-                                   Upper upper, int user_namespace, std::string* kernel_log) {
+Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, int upper_parent_fd,
+                             Upper upper, const char* label, const Mapping* mapping,
+                             std::string* kernel_log) {
   const auto scratch = OpenUpperAndWork(upper_parent_fd);
   if (!scratch) return std::unexpected(scratch.error());
-  if (auto given = GiveUpper(scratch->upper.get(), plan.user_namespace); !given) {
-    return std::unexpected(given.error());
+  if (mapping != nullptr) {
+    if (auto given = GiveUpper(scratch->upper.get(), mapping->owner); !given) {
+      return std::unexpected(given.error());
+    }
   }
-  std::vector<UniqueFd> layers;
+  std::vector<UniqueFd> opened;
   OverlayParts parts;
   parts.upper = scratch->upper.get();
   parts.work = scratch->work.get();
   parts.kind = upper;
-  parts.label = plan.mount_label;
-  for (uint32_t i = plan.layers.count; i-- > 0;) {
-    const UniqueFd layer(sys::OpenAt2(host.store.get(), plan.layers.items[i],
-                                      O_RDONLY | O_DIRECTORY,
-                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+  parts.label = label;
+  for (uint32_t i = layers.count; i-- > 0;) {
+    UniqueFd layer(sys::OpenAt2(host.store.get(), layers.items[i], O_RDONLY | O_DIRECTORY,
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
     if (!layer) return FailErrno(Step::kOverlay, i);
-    auto mapped = MapFolder(layer.get(), user_namespace);
-    if (!mapped) return Fail(mapped.error().step, mapped.error().error, kNoMountItem);
-    layers.push_back(std::move(*mapped));
-    parts.lower.push_back(layers.back().get());
+    if (mapping != nullptr) {
+      auto mapped = MapFolder(layer.get(), mapping->user_namespace);
+      if (!mapped) return Fail(mapped.error().step, mapped.error().error, kNoMountItem);
+      layer = std::move(*mapped);
+    }
+    opened.push_back(std::move(layer));
+    parts.lower.push_back(opened.back().get());
   }
+  if (mapping == nullptr) return MountOverlay(host, parts, kernel_log);
   auto mount = MountDetachedLayers(host, parts, kernel_log);
   // Overlays take no such layers before 5.19.
   if (!mount && mount.error().error == EINVAL) {

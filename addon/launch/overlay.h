@@ -29,9 +29,4 @@ struct OverlayParts {
                                                 int folder_fd, const UserNamespacePlan* owner,
                                                 const char* label, std::string* kernel_log);
 
-// As MakeOverlay, of layers as the user namespace has them.
-[[nodiscard]] Result<UniqueFd> MakeMappedOverlay(const Host& host, const LaunchPlan& plan,
-                                                 int upper_parent_fd, Upper upper,
-                                                 int user_namespace, std::string* kernel_log);
-
 }  // namespace caisson::launch

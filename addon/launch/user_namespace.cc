@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/retry_eintr.h"
+#include "launch/clone.h"
 #include "sys/device_nodes.h"
 #include "sys/magic.h"
 #include "sys/mount.h"
@@ -117,8 +118,7 @@ Result<UniqueFd> MapFolder(int folder, int user_namespace) {
   return mount;
 }
 
-Result<IdMapping> BeginIdMapping(const Host&, const UserNamespacePlan& plan, int devices,
-                                 const int stdio[3]) {
+Result<IdMapping> BeginIdMapping(const UserNamespacePlan& plan, int devices, const int stdio[3]) {
   for (const char* folder : {".", sys::kDevicesFolder}) {
     if (const int error = GiveFolder(devices, folder, plan); error != 0) {
       return Fail(Step::kDevices, error);
@@ -127,17 +127,11 @@ Result<IdMapping> BeginIdMapping(const Host&, const UserNamespacePlan& plan, int
   GivePipes(stdio, plan.owner_uid, plan.owner_gid);
   auto sysfs = MakeSysfs();
   if (!sysfs) return std::unexpected(sysfs.error());
-  int pair[2];
-  if (pipe2(pair, O_CLOEXEC) != 0) return FailErrno(Step::kMapIds);
-  IdMapping mapping = {
-      .child = UniqueFd(pair[0]), .parent = UniqueFd(pair[1]), .sysfs = std::move(*sysfs)};
-  // Out of the way of the three numbers that the child's stdio takes.
-  for (UniqueFd* end : {&mapping.child, &mapping.parent}) {
-    if (end->get() > STDERR_FILENO) continue;
-    end->reset(fcntl(end->get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-    if (!*end) return FailErrno(Step::kMapIds);
-  }
-  return mapping;
+  auto pipe = MakePipe(Step::kMapIds);
+  if (!pipe) return std::unexpected(pipe.error());
+  return IdMapping{.child = std::move(pipe->read_end),
+                   .parent = std::move(pipe->write_end),
+                   .sysfs = std::move(*sysfs)};
 }
 
 void EndIdMapping(const Host& host, const LaunchPlan& plan, pid_t pid, IdMapping& mapping) {

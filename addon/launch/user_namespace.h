@@ -25,8 +25,8 @@ struct IdMapping {
   UniqueFd sysfs;  // any: where none is in sight, a user namespace may make none
 };
 // `devices`, made by MakeDevices, becomes the container's root's, as the pipes of `stdio` do.
-[[nodiscard]] Result<IdMapping> BeginIdMapping(const Host& host, const UserNamespacePlan& plan,
-                                               int devices, const int stdio[3]);
+[[nodiscard]] Result<IdMapping> BeginIdMapping(const UserNamespacePlan& plan, int devices,
+                                               const int stdio[3]);
 // Of the child with this pid, which tells how it went.
 void EndIdMapping(const Host& host, const LaunchPlan& plan, pid_t pid, IdMapping& mapping);
 

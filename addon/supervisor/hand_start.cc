@@ -170,7 +170,7 @@ void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
   for (const std::string& name : names) layers.push_back(name.c_str());
   auto rootfs =
       launch::MakeOverlay(host, {layers.data(), static_cast<uint32_t>(layers.size())},
-                          folder->get(), launch::Upper::kEphemeral, nullptr, &reply->text);
+                          folder->get(), launch::Upper::kEphemeral, nullptr, nullptr, &reply->text);
   if (!rootfs) {
     reply->failure = rootfs.error();
     return;

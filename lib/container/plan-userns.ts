@@ -22,10 +22,9 @@ export function checkUserns(security: SecurityRequest, sharings: Sharings, host:
   }
 }
 
-/** The machine as the container finds it: with so many ids. */
-export function hostOf<T extends PlanHost>(host: T, userns: IdMaps | undefined): T {
-  if (userns === undefined) return host;
-  return { ...host, uids: countOf(userns.uids), gids: countOf(userns.gids) };
+/** How many groups a container has, from 0 on. */
+export function groupsOf(host: Pick<PlanHost, 'gids'>, userns: IdMaps | undefined): number {
+  return userns === undefined ? host.gids : countOf(userns.gids);
 }
 
 export function rootlessRefusal(): CaissonError {

@@ -30,7 +30,7 @@ import { NO_PEERS, sharingsOf, type Peers, type Sharings } from './shared-namesp
 import { withTerm, type TerminalSize } from './terminal-request.js';
 import { scopeOf } from './sysctl-request.js';
 import type { IdMaps } from './userns-request.js';
-import { checkUserns, hostOf, ownerOf, planUserns, type Owner } from './plan-userns.js';
+import { checkUserns, groupsOf, ownerOf, planUserns, type Owner } from './plan-userns.js';
 
 /** What a plan must know of the machine; everything in it was tried, nothing is a guess. */
 export interface PlanHost
@@ -91,16 +91,16 @@ const TERMINAL_GROUP = 5;
 export function planContainer(
   request: ContainerRequest,
   image: ResolvedImage,
-  machine: PlanHost,
+  host: PlanHost,
   id: string,
   peers: Peers = NO_PEERS,
   autoIds?: IdMaps,
 ): Plan {
   const { process, security } = request;
   const sharings = sharingsOf(request);
-  checkUserns(security, sharings, machine);
+  checkUserns(security, sharings, host);
   const userns = security.userns === 'auto' ? autoIds : security.userns;
-  const host = hostOf(machine, userns);
+  const gids = groupsOf(host, userns);
   checkSharings(request, sharings, peers, host);
   const ownNetwork = sharings.network === 'private';
   const hostname = planHostname(request, sharings, peers, host.hostname) ?? id.slice(0, 12);
@@ -143,7 +143,7 @@ export function planContainer(
           rootless,
           cgroups,
           privileged,
-          terminalGroup: host.gids > TERMINAL_GROUP,
+          terminalGroup: gids > TERMINAL_GROUP,
           hostNetwork: isHosts('network', sharings, peers),
           hostPids: sharings.pid === 'host',
           userns: userns !== undefined,
@@ -158,7 +158,7 @@ export function planContainer(
         ...planUserns(userns, planClocks(security, planNamespaces(sharings, peers), host)),
         maskedPaths: security.maskedPaths ?? host.maskedPaths,
         readonlyPaths: security.readOnlyPaths ?? READ_ONLY_PATHS,
-        sysctl: planSysctls(security, sharings, host.gids),
+        sysctl: planSysctls(security, sharings, gids),
         devices: devices.nodes,
         ...(mountLabel === undefined ? {} : { mountLabel }),
         ...(resources === undefined ? {} : { resources }),

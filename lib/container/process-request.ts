@@ -10,14 +10,13 @@ import {
   type Bag,
 } from '../errors/arguments.js';
 import { unmapped } from '../errors/unmapped.js';
+import { MAX_ID } from '../host/subordinate-ids.js';
 import { hostIdOf, type IdMaps } from './userns-request.js';
 
 /** execve(2): MAX_ARG_STRLEN, the NUL included. */
 export const MAX_STRING_BYTES = 128 * 1024;
 /** execve(2): three quarters of _STK_LIM, for argv and env together. */
 export const MAX_ARGUMENT_BYTES = 6 * 1024 * 1024;
-/** 2^32-1 means "no change" to the kernel. */
-export const MAX_ID = 2 ** 32 - 2;
 
 /** Absent members are the container's, or the image's. */
 export interface ProcessRequest {
@@ -47,12 +46,12 @@ export function checkMapped(
   userns?: IdMaps,
 ): void {
   const [uid = '', gid = ''] = user.split(':');
-  const isId = (id: string): boolean => /^\d+$/.test(id);
-  const isUser = (id: string): boolean =>
-    !isId(id) || (userns ? hostIdOf(userns.uids, Number(id)) !== undefined : Number(id) < uids);
-  const isGroup = (id: string): boolean =>
-    !isId(id) || (userns ? hostIdOf(userns.gids, Number(id)) !== undefined : Number(id) < gids);
-  if (!isUser(uid) || !isGroup(gid)) throw unmapped(`user ${JSON.stringify(user)}`);
+  const isMapped = (id: string, count: number, map: IdMaps['uids'] | undefined): boolean =>
+    !/^\d+$/.test(id) ||
+    (map === undefined ? Number(id) < count : hostIdOf(map, Number(id)) !== undefined);
+  const isGroup = (id: string): boolean => isMapped(id, gids, userns?.gids);
+  if (!isMapped(uid, uids, userns?.uids) || !isGroup(gid))
+    throw unmapped(`user ${JSON.stringify(user)}`);
   const group = groups.find((one) => !isGroup(one));
   if (group !== undefined) throw unmapped(`groupAdd ${JSON.stringify(group)}`);
 }

@@ -9,6 +9,7 @@ import { collectOutput, type ExecResult } from './collect.js';
 import { encodeLaunch } from './encode.js';
 import { pathOfItem } from './failure-paths.js';
 import type { Encoding } from './options.js';
+import { keepingOf } from './keeping.js';
 import { findPeers, targetsOf } from './peers.js';
 import { planContainer } from './plan.js';
 import { planHost } from './machine.js';
@@ -39,9 +40,8 @@ export async function runContainer(
   try {
     const plan = planContainer(request, resolved, planHost(parts), id, peers, ids);
     const targets = shares ? { peers: targetsOf(parts, plan) } : {};
-    const outside = request.security.pid === 'host';
-    const { supervisor } = outside ? await parts.outside() : parts;
     ended = useImage(parts, resolved);
+    const { supervisor } = await keepingOf(parts, plan);
     return await collectOutput(parts, supervisor, {
       type: Type.launch,
       encode: (stdio) =>

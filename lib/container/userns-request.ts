@@ -1,4 +1,5 @@
 import { checkArray, checkBag, checkInteger, invalid, kindOf } from '../errors/arguments.js';
+import { MAX_ID } from '../host/subordinate-ids.js';
 import type { IdMap } from './security-options.js';
 
 /** The ids of a user namespace of the container's own. */
@@ -9,9 +10,8 @@ export interface IdMaps {
 
 const KEYS: ReadonlySet<string> = new Set(['uidMap', 'gidMap']);
 const ENTRY: ReadonlySet<string> = new Set(['containerId', 'hostId', 'size']);
-/** user_namespaces(7) takes so many lines; 2^32 - 1 is no id. */
+/** user_namespaces(7) takes so many lines. */
 const MOST_ENTRIES = 340;
-const MAX_ID = 2 ** 32 - 2;
 
 /** Undefined: the machine's, or that of the supervisor. */
 export function parseUserns(value: unknown, option: string): IdMaps | 'auto' | undefined {

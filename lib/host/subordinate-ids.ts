@@ -41,7 +41,8 @@ function helper(name: string, file: string, uid: number, own: number): IdHelper 
 
 /** user_namespaces(7) takes 340 lines, in less than a page. */
 const MOST_RANGES = 100;
-const MAX_ID = 2 ** 32 - 2;
+/** 2^32-1 means "no change" to the kernel. */
+export const MAX_ID = 2 ** 32 - 2;
 
 /** The lines of a user, by name or number. What is malformed, or there twice, is left out. @internal */
 export function rangesOf(text: string, uid: number, name: string, own: number): IdRange[] {

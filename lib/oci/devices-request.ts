@@ -6,7 +6,7 @@ import {
   notYet,
 } from '../errors/arguments.js';
 import type { OciDevice } from '../container/oci-spec.js';
-import { MAX_ID } from '../container/process-request.js';
+import { MAX_ID } from '../host/subordinate-ids.js';
 import { items, section } from './config-checks.js';
 
 /** makedev(3), as the kernel's own numbers go. */

@@ -43,8 +43,7 @@ const NEEDED = ['mount', 'pid'] as const;
 
 export function parseOciLinux(value: unknown): LinuxAsked {
   const bag = section(value, 'linux');
-  const later = ['gidMappings', 'intelRdt', 'personality'];
-  refuse(bag, 'linux', [...later, 'uidMappings']);
+  refuse(bag, 'linux', ['gidMappings', 'intelRdt', 'personality', 'uidMappings']);
   checkPropagation(bag['rootfsPropagation']);
   const { seccomp, cgroupsPath } = bag;
   const namespaces = parseNamespaces(bag['namespaces']);
@@ -107,6 +106,7 @@ function parseNamespaces(value: unknown): Pick<LinuxAsked, 'namespaces' | 'joine
 }
 
 const CLOCKS = ['monotonic', 'boottime'] as const;
+
 function parseTimeOffsets(value: unknown): OciLinux['timeOffsets'] {
   const bag = section(value, 'linux.timeOffsets');
   const offsets = CLOCKS.filter((clock) => bag[clock] !== undefined).map((clock) => {

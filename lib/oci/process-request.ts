@@ -9,9 +9,10 @@ import {
 import { parseCapabilities } from '../container/capabilities.js';
 import type { OciProcess, OciRlimit } from '../container/oci-spec.js';
 import { parseAppArmor, parseSelinux } from '../container/label-request.js';
-import { MAX_ID, parseArgv } from '../container/process-request.js';
+import { parseArgv } from '../container/process-request.js';
 import { isRlimit } from '../container/rlimits.js';
 import { DEFAULT_SIZE, MOST_CELLS } from '../container/terminal-request.js';
+import { MAX_ID } from '../host/subordinate-ids.js';
 import { items, labelOf, refuse, section, texts } from './config-checks.js';
 
 const MAX_MASK = 0o777;

@@ -1,18 +1,16 @@
 // needs: the native part; root, who becomes an ordinary user; newuidmap; a compiler, a static busybox
 // CVE-2025-23266 and its kind: what the runtime itself executes obeys the environment of the program, or of an image.
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 
 import { asUser, USER_ID } from '../helpers/as-user.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
-import { startPrograms } from '../helpers/program.js';
+import { ended, startPrograms } from '../helpers/program.js';
 import { busyboxRootfs } from '../helpers/rootfs.js';
 import { TEMP_PREFIX, tempStore } from '../helpers/temp.js';
 
@@ -115,13 +113,7 @@ async function run(programs: typeof root, uid?: number): Promise<Record<string, 
   const store = await tempStore(uid === undefined ? {} : { uid });
   try {
     const argument = JSON.stringify([store.options, at('rootfs'), ENVIRONMENT, at('loaded')]);
-    const child = programs.start(BODY, [argument]);
-    child.stdin.end();
-    const [stdout, stderr] = await Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      once(child, 'close'),
-    ]);
+    const { stdout, stderr } = await ended(programs.start(BODY, [argument]));
     if (stdout === '') throw new Error(stderr);
     return JSON.parse(stdout) as Record<string, unknown>;
   } finally {

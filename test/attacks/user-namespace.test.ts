@@ -2,7 +2,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
-import { Container, type ContainerOptions } from '../../lib/index.js';
+import type { ContainerOptions } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
 import { testRuntime } from '../helpers/runtime.js';
 
@@ -11,12 +11,9 @@ const { test } = needs('native', 'root');
 const t = testRuntime();
 
 const ids = [{ containerId: 0, hostId: 1_000_000, size: 65_536 }];
-const run = async (line: string, options: Partial<ContainerOptions> = {}) => {
-  const security = { preset: 'privileged', userns: { uidMap: ids, gidMap: ids } } as const;
-  const { image: _, argv: __, ...more } = options as ContainerOptions;
-  const argv = ['sh', '-c', line];
-  return await Container.run(t.image, argv, { runtime: t.runtime, ...more, security });
-};
+const security = { preset: 'privileged', userns: { uidMap: ids, gidMap: ids } } as const;
+const run = (line: string, options: Partial<ContainerOptions> = {}) =>
+  t.sh(line, { ...options, security });
 
 test('files of others stay those of others', async () => {
   const source = join(t.store.root, '..', 'secret');

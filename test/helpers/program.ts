@@ -69,7 +69,8 @@ export function startPrograms({ prefix = [] }: ProgramOptions = {}): {
   };
 }
 
-async function ended(child: ChildProcessWithoutNullStreams): Promise<Program> {
+/** How it went, when it has ended; it is given no input. */
+export async function ended(child: ChildProcessWithoutNullStreams): Promise<Program> {
   child.stdin.end();
   const [stdout, stderr] = await Promise.all([
     text(child.stdout),

@@ -2,7 +2,7 @@ import { afterEach, beforeEach } from 'vitest';
 
 import { findIdHelpers } from '../../lib/host/subordinate-ids.js';
 import { Container, Image, Runtime } from '../../lib/index.js';
-import type { ContainerOptions, RuntimeOptions } from '../../lib/index.js';
+import type { ContainerOptions, ExecResult, RunOptions, RuntimeOptions } from '../../lib/index.js';
 import { checkLeaks } from './leak.js';
 import { tempStore, type TempStore } from './temp.js';
 
@@ -18,6 +18,11 @@ export interface TestRuntime {
   readonly image: Image;
   /** A container that only sleeps, for others to be run in. */
   sleeper(options?: Partial<ContainerOptions>): Promise<Container>;
+  /** Runs a line of shell in a container. */
+  readonly sh: (
+    line: string,
+    options?: RunOptions | Partial<ContainerOptions>,
+  ) => Promise<ExecResult>;
 }
 
 /**
@@ -47,6 +52,10 @@ export function testRuntime(options: Partial<RuntimeOptions> = {}): TestRuntime 
     image,
     async sleeper(more) {
       return await Container.start({ image, argv: ['sleep', 'infinity'], runtime, ...more });
+    },
+    async sh(line, options = {}) {
+      const { image: _, argv: __, ...more } = options as ContainerOptions;
+      return await Container.run(image, ['sh', '-c', line], { runtime, ...more });
     },
   };
 }

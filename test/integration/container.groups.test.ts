@@ -55,8 +55,7 @@ describe('a group that has served', () => {
     'is as new: nothing killed, nearly nothing charged',
     async () => {
       const limits = { memoryBytes: '64MiB', memorySwapBytes: '64MiB' };
-      const run = (line: string) =>
-        Container.run(t.image, ['sh', '-c', line], { runtime: t.runtime, limits });
+      const run = (line: string) => t.sh(line, { limits });
       for (let i = 0; i < 4; ++i) {
         expect(await run('exec tail /dev/zero')).toMatchObject({ reason: 'oom' });
         expect(await run('true')).toMatchObject({ reason: 'exited', oomKilled: false });

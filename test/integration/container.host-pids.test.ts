@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { expect } from 'vitest';
 
-import { Container, type ContainerOptions } from '../../lib/index.js';
+import type { ContainerOptions } from '../../lib/index.js';
 import { sigkill } from '../helpers/chaos.js';
 import { needs } from '../helpers/needs.js';
 import {
@@ -20,11 +20,8 @@ import { rejection, testRuntime } from '../helpers/runtime.js';
 const { describe, test } = needs('native', 'userns');
 const t = testRuntime();
 
-const run = async (line: string, options: Partial<ContainerOptions> = {}) => {
-  const { image: _, argv: __, ...more } = options as ContainerOptions;
-  const argv = ['sh', '-c', line];
-  return await Container.run(t.image, argv, { runtime: t.runtime, ...OUTSIDE, ...more });
-};
+const run = (line: string, options: Partial<ContainerOptions> = {}) =>
+  t.sh(line, { ...OUTSIDE, ...options });
 
 describe.skipIf(endable)('without a cgroup', () => {
   test('nobody could end it for certain: refused, with the remedy', async () => {

@@ -20,8 +20,7 @@ beforeAll(() => {
   watch(tmpdir(), { persistent: false }).close();
 });
 
-const run = (line: string, options: RunOptions = {}) =>
-  Container.run(t.image, ['sh', '-c', line], { runtime: t.runtime, init: true, ...options });
+const run = (line: string, options: RunOptions = {}) => t.sh(line, { init: true, ...options });
 const start = (line: string, options: Partial<ContainerOptions> = {}) =>
   t.sleeper({ argv: ['sh', '-c', line], init: true, ...options });
 

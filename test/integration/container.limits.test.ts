@@ -12,8 +12,7 @@ import { rejection, testRuntime } from '../helpers/runtime.js';
 const { describe, test } = needs('native', 'userns', 'cgroups');
 const t = testRuntime();
 
-const run = (limits: Limits, line: string) =>
-  Container.run(t.image, ['sh', '-c', line], { runtime: t.runtime, limits });
+const run = (limits: Limits, line: string) => t.sh(line, { limits });
 
 /** Takes memory until it is killed. */
 const HOG = 'exec tail /dev/zero';

@@ -26,10 +26,7 @@ function asking(kind: Kind, whose: string): Partial<ContainerOptions> {
   return kind === 'net' ? { networks: whose as 'host' } : { security: { [kind]: whose as 'host' } };
 }
 
-const run = async (line: string, options: Partial<ContainerOptions>) => {
-  const { image: _, argv: __, ...more } = options as ContainerOptions;
-  return await Container.run(t.image, ['sh', '-c', line], { runtime: t.runtime, ...more });
-};
+const run = t.sh;
 
 describe('unless told otherwise', () => {
   test('each container has namespaces of its own', async () => {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 
-import { Container, type Container as Box } from '../../lib/index.js';
+import type { Container as Box } from '../../lib/index.js';
 import { read, sigkill } from '../helpers/chaos.js';
 import { needs } from '../helpers/needs.js';
 import {
@@ -24,8 +24,7 @@ const { describe, test } = needs('native', 'userns');
 const t = testRuntime();
 const programs = startPrograms();
 
-const run = async (line: string) =>
-  await Container.run(t.image, ['sh', '-c', line], { runtime: t.runtime, ...OUTSIDE });
+const run = (line: string) => t.sh(line, OUTSIDE);
 
 /** Starts some, then runs one after the other. */
 const RESTLESS = `

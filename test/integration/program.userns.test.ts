@@ -1,12 +1,11 @@
 // Ranges of ids of the machine: each program sees an /etc/subuid of its own, in a mount namespace of its own.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect } from 'vitest';
 
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
-import { startPrograms } from '../helpers/program.js';
+import { ended, startPrograms } from '../helpers/program.js';
 import { tempFolder, tempStore, type TempFolder } from '../helpers/temp.js';
 
 const { test } = needs('native', 'root', 'unshare');
@@ -47,11 +46,10 @@ async function withIds(ids: string, body: string): Promise<any> {
     const result = await (async () => { ${body} })();
     await runtime.close();
     console.log(JSON.stringify(result));`;
-  const program = programs.start(source, [JSON.stringify(store.options)]);
-  const [out, errors] = await Promise.all([text(program.stdout), text(program.stderr)]);
+  const { stdout, stderr } = await ended(programs.start(source, [JSON.stringify(store.options)]));
   await store.remove();
-  if (errors !== '') throw new Error(errors);
-  return JSON.parse(out);
+  if (stderr !== '') throw new Error(stderr);
+  return JSON.parse(stdout);
 }
 
 const TWO = 'containers:3000000000:131072\n';

@@ -1,17 +1,15 @@
 // An ordinary user with subordinate ids. Started by root, for /etc/subuid and /etc/subgid are read by setuid
 // programs: each run sees its own, in a mount namespace of its own.
-import { once } from 'node:events';
 import { chmod, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeEach, describe, expect } from 'vitest';
 
 import { asUser, USER_ID } from '../helpers/as-user.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
-import { startPrograms } from '../helpers/program.js';
+import { ended, startPrograms } from '../helpers/program.js';
 import { TEMP_PREFIX, tempFolder, tempStore, type TempStore } from '../helpers/temp.js';
 
 const { test } = needs('native', 'asUser', 'userns', 'unshare', 'newuidmap');
@@ -77,13 +75,7 @@ async function withRuntime(body: string, { close = true } = {}): Promise<any> {
     } catch (error) {
       process.stdout.write(JSON.stringify({ error: { ...told(error), message: error.message, stderr: error.result?.stderr } }));
     }`;
-  const child = programs.start(source, [JSON.stringify(store.options)]);
-  child.stdin.end();
-  const [stdout, stderr] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
+  const { stdout, stderr } = await ended(programs.start(source, [JSON.stringify(store.options)]));
   if (stdout === '') throw new Error(stderr);
   const told = JSON.parse(stdout) as { error?: { message: string } };
   if (told.error !== undefined && !body.includes(OPEN)) throw new Error(JSON.stringify(told.error));

@@ -270,7 +270,7 @@ inline Outcome Sandbox::LaunchBytes(
   }
   if (ready == Ready::kNamespace) {
     auto rootfs = launch::MakeOverlay(host, (*plan)->layers, prepared.folder.get(),
-                                      launch::Upper::kKept, nullptr, nullptr);
+                                      launch::Upper::kKept, nullptr, nullptr, nullptr);
     if (rootfs) {
       const UniqueFd mount = launch::CloneDetached(rootfs->get());
       CHECK(mount.valid());
