@@ -1,22 +1,20 @@
 // needs: the native part; root, who becomes an ordinary user; newuidmap; a compiler, a static busybox
 // CVE-2025-23266 and its kind: what the runtime itself executes obeys the environment of the program, or of an image.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
+import { beforeAll, beforeEach, expect } from 'vitest';
 
-import { asUser, USER_ID } from '../helpers/as-user.js';
+import { asUserWithSetuid, USER_ID } from '../helpers/as-user.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
 import { ended, startPrograms } from '../helpers/program.js';
 import { busyboxRootfs } from '../helpers/rootfs.js';
-import { TEMP_PREFIX, tempStore } from '../helpers/temp.js';
+import { fileFolder, tempStore } from '../helpers/temp.js';
 
 const { test } = needs('native', 'asUser', 'userns', 'unshare', 'newuidmap', 'compiler', 'busybox');
 
-const folder = mkdtempSync(join(tmpdir(), `${TEMP_PREFIX}environment-`));
+const folder = fileFolder('environment');
 const at = (name: string): string => join(folder, name);
 const CANARY = at('canary.so');
 /** Of the program and of the image. */
@@ -52,7 +50,7 @@ const covered = [
    mount --bind ${at('subuid')} /etc/subuid
    exec "$@"`,
   'sh',
-  ...asUser([]).filter((word) => !word.startsWith('--bounding-set')),
+  ...asUserWithSetuid(),
   ...uncovered,
 ];
 const root = startPrograms({ prefix: uncovered });
@@ -60,7 +58,6 @@ const user = startPrograms({ prefix: covered });
 checkLeaks();
 
 beforeAll(async () => {
-  await chmod(folder, 0o755);
   await writeFile(at('canary.c'), CANARY_SOURCE);
   execFileSync('cc', ['-shared', '-fPIC', '-o', CANARY, at('canary.c')]);
   await writeFile(at('newuidmap'), HELPER);
@@ -79,7 +76,6 @@ beforeEach(async () => {
     await chmod(at(name), 0o666);
   }
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 const BODY = `
   import { readdirSync, readFileSync, readlinkSync } from 'node:fs';

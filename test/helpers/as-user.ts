@@ -43,3 +43,8 @@ export function asUser(argv: readonly string[]): string[] {
     '--inh-caps=-all', '--bounding-set=-all', '--', ...argv,
   ]; // prettier-ignore
 }
+
+/** As asUser, but what it starts may have more rights: newuidmap needs two capabilities. */
+export function asUserWithSetuid(): string[] {
+  return asUser([]).filter((word) => !word.startsWith('--bounding-set'));
+}

@@ -1,6 +1,7 @@
-import { chmod, chown, mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 
 /** Everything the helpers make in the temp folder starts with this: what leak() goes by. */
 export const TEMP_PREFIX = `caisson-test-${process.pid}-`;
@@ -17,6 +18,17 @@ export async function tempFolder(options: { uid?: number } = {}): Promise<TempFo
   if (options.uid !== undefined) await chown(path, options.uid, options.uid);
   const remove = () => rm(path, { recursive: true, force: true, maxRetries: 3 });
   return { path, remove, [Symbol.asyncDispose]: remove };
+}
+
+/** The same for all tests of a file, with its name known before them: where every test is skipped it is never made. */
+export function fileFolder(purpose: string): string {
+  const path = join(tmpdir(), `${TEMP_PREFIX}${purpose}`);
+  beforeAll(async () => {
+    await mkdir(path);
+    await chmod(path, 0o755);
+  });
+  afterAll(() => rm(path, { recursive: true }));
+  return path;
 }
 
 export interface TempStore extends AsyncDisposable {
@@ -52,14 +64,22 @@ export async function tempStore(options: { uid?: number } = {}): Promise<TempSto
 const CGROUP_PARENT = `${TEMP_PREFIX}cgroup`;
 const CGROUPS = '/sys/fs/cgroup';
 
-/** A Runtime removes its own group and leaves the parent, which is its user's. One in use stays. */
+/**
+ * A Runtime removes its own group and leaves the parent, which is its user's: below the root of each hierarchy, or
+ * below our own group. One in use stays.
+ */
 async function removeCgroupParents(): Promise<void> {
   const entries = await readdir(CGROUPS, { withFileTypes: true }).catch(() => []);
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  for (const hierarchy of ['', ...folders]) {
-    const names = await readdir(join(CGROUPS, hierarchy)).catch(() => []);
+  const lines = (await readFile('/proc/self/cgroup', 'utf8').catch(() => '')).split('\n');
+  const groups = new Set(lines.map((line) => line.split(':').slice(2).join(':')));
+  const places = ['', ...folders].flatMap((hierarchy) =>
+    [...groups].map((group) => join(CGROUPS, hierarchy, group)),
+  );
+  for (const place of places) {
+    const names = await readdir(place).catch(() => []);
     for (const name of names.filter((one) => one.startsWith(CGROUP_PARENT))) {
-      await rmdir(join(CGROUPS, hierarchy, name)).catch(() => undefined);
+      await rmdir(join(place, name)).catch(() => undefined);
     }
   }
 }

@@ -1,20 +1,18 @@
 // An ordinary user with subordinate ids. Started by root, for /etc/subuid and /etc/subgid are read by setuid
 // programs: each run sees its own, in a mount namespace of its own.
 import { chmod, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect } from 'vitest';
+import { afterEach, beforeEach, describe, expect } from 'vitest';
 
-import { asUser, USER_ID } from '../helpers/as-user.js';
+import { asUserWithSetuid, USER_ID } from '../helpers/as-user.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
 import { ended, startPrograms } from '../helpers/program.js';
-import { TEMP_PREFIX, tempFolder, tempStore, type TempStore } from '../helpers/temp.js';
+import { fileFolder, tempFolder, tempStore, type TempStore } from '../helpers/temp.js';
 
 const { test } = needs('native', 'asUser', 'userns', 'unshare', 'newuidmap');
 
-const folder = mkdtempSync(join(tmpdir(), `${TEMP_PREFIX}ids-`));
+const folder = fileFolder('ids');
 /** What the program sees in the place of each of these files. */
 const COVERED = ['/etc/subuid', '/etc/subgid', '/usr/bin/newuidmap', '/usr/bin/newgidmap'];
 const cover = COVERED.map((path) => {
@@ -22,23 +20,16 @@ const cover = COVERED.map((path) => {
   return `if [ -e ${own} ]; then mount --bind ${own} ${path}; fi`;
 }).join('\n');
 const programs = startPrograms({
-  prefix: ['unshare', '--mount', 'sh', '-ec', `${cover}\nexec "$@"`, 'sh', ...withSetuid()],
+  prefix: ['unshare', '--mount', 'sh', '-ec', `${cover}\nexec "$@"`, 'sh', ...asUserWithSetuid()],
 });
 checkLeaks();
 
-/** As asUser, but what it starts may have more rights: newuidmap needs two capabilities. */
-function withSetuid(): string[] {
-  return asUser([]).filter((word) => !word.startsWith('--bounding-set'));
-}
-
 let store: TempStore;
 beforeEach(async () => {
-  await chmod(folder, 0o755);
   for (const name of await readdir(folder)) await rm(join(folder, name));
   store = await tempStore({ uid: USER_ID });
 });
 afterEach(() => store.remove());
-afterAll(() => rm(folder, { recursive: true }));
 
 async function have(files: {
   subuid?: string;
