@@ -197,7 +197,9 @@ export async function podmanRun(machine, count) {
   const text = await privately(machine, 'exec "$@"', [
     ...[machine.spawner, String(count), '1', 'podman', '--root', join(machine.folder, 'podman')],
     ...['--runroot', join(machine.folder, 'podman-run'), '--cgroup-manager', 'cgroupfs', 'run'],
-    ...['--rm', '--network', 'none', '--rootfs', machine.image, '/bin/true'],
+    // Those it would set may be above what a machine without CAP_SYS_RESOURCE allows.
+    ...['--rm', '--network', 'none', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
+    ...['--rootfs', machine.image, '/bin/true'],
   ]);
   return milliseconds(text);
 }

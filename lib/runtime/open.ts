@@ -7,8 +7,8 @@ import { FieldWriter } from '../native/wire.js';
 import type { Binding } from '../native/types.js';
 import { loadNative } from '../native/load.js';
 import {
+  admitStore,
   bindIdMap,
-  openStore,
   storeOf,
   sweep,
   together,
@@ -21,20 +21,28 @@ import type { OpenRequest } from './request.js';
 import type { SupervisorFacts } from './supervisor-types.js';
 import { Supervisor } from './supervisor.js';
 
-/** Folders, store, native part, supervisor: in this order, and back when one of them fails. */
+/**
+ * Folders, native part, store, supervisor: in this order, and back when one of them fails. A new store is made whole
+ * while the supervisor starts.
+ */
 export async function openParts(request: OpenRequest): Promise<OpenedParts> {
   throwIfAborted(request.signal);
   const { mode, root, runDir } = resolveFolders(request);
   const native = loadNative();
-  let recorded: IdMap | undefined;
-  const store = openStore(root, mode).then((found) => (recorded = found));
-  await together([store, makePrivateFolder(runDir)]);
+  const admitted = admitStore(root, mode);
+  await together([admitted, makePrivateFolder(runDir)]);
+  const store = await admitted;
   throwIfAborted(request.signal);
+  let recorded = store.idMap;
   const helpers = mode === 'rootless' ? findIdHelpers() : {};
-  const start = async (more: readonly string[], signal?: AbortSignal): Promise<Keeping> => {
+  const start = async (
+    more: readonly string[],
+    meanwhile: readonly Promise<unknown>[] = [],
+    signal?: AbortSignal,
+  ): Promise<Keeping> => {
     const runtimeId = newRuntimeId();
     const options = { '--root': root, '--run': runDir, '--mode': mode, '--id': runtimeId };
-    const supervisor = await Supervisor.start({
+    const starting = Supervisor.start({
       binding: native.binding,
       executable: native.supervisor,
       args: [
@@ -49,20 +57,25 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
       signal,
     });
     try {
+      await together([...meanwhile, starting]);
+      const supervisor = await starting;
       if (mode === 'rootless') {
         const map = mapInForce(helpers, supervisor.facts);
         await bindIdMap(root, recorded, map);
         recorded = map;
       }
+      return { supervisor, keeper: { runtimeId, folder: `${runDir}/${runtimeId}` } };
     } catch (error) {
-      await supervisor.close();
+      await starting.then(
+        (supervisor) => supervisor.close(),
+        () => undefined, // it never started
+      );
       throw error;
     }
-    return { supervisor, keeper: { runtimeId, folder: `${runDir}/${runtimeId}` } };
   };
   const parts = new OpenedParts(
     { root, runDir, mode, labels: request.labels, binding: native.binding },
-    await start([], request.signal),
+    await start([], [store.complete()], request.signal),
     () => start(['--host-pids']),
   );
   parts.background(sweepStore(parts));

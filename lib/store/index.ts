@@ -17,6 +17,6 @@ export { Locks, type Locker } from './locks.js';
 export { isName } from './names.js';
 export { makeLayer, type SkeletonEntry } from './skeleton.js';
 export { storeOf, type StoreOwner } from './store-of.js';
-export { openStore, SKELETON_LAYER, Store, type StoreOptions } from './store.js';
+export { admitStore, openStore, SKELETON_LAYER, Store, type StoreOptions } from './store.js';
 export type { StoreTrial, Suitability } from './suitability.js';
 export { sweep, type SweepHost } from './sweep.js';

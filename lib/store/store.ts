@@ -16,7 +16,7 @@ import { ImageLayout } from './images.js';
 import { Leases } from './leases.js';
 import { Locks, type Locker } from './locks.js';
 import { makeLayer, SKELETON } from './skeleton.js';
-import type { StoreTrial } from './suitability.js';
+import type { StoreTrial, Suitability } from './suitability.js';
 import { nativeTrial } from './trial.js';
 
 export interface StoreOptions {
@@ -64,35 +64,47 @@ export class Store {
   }
 }
 
+/** A store whose folders are there: others may work in them, nothing may look into them. */
+export interface AdmittedStore {
+  /** The ids that its files may belong to, beside the user's own: see bindIdMap. */
+  readonly idMap: IdMap | undefined;
+  /** Makes what is missing of it. Rejects as `admitStore` does. */
+  complete(): Promise<void>;
+}
+
 /**
- * Makes sure that `root` is a store for this mode and user, making one where there is none. `trial` is
- * done once per file system and its answer kept. Resolves with the ids that its files may belong to, beside the user's
- * own: see bindIdMap.
+ * Makes sure that `root` may become or is a store of this mode and user, and makes its folders. `trial` is done once
+ * per file system and its answer kept.
  *
  * @throws {@link CaissonError} `ERR_STORE_MODE` when it was made by another user or mode,
  * `ERR_STORE_UNUSABLE` when its file system (or what lies there) does not do, `ERR_STORE_FULL`.
  */
-export async function openStore(
+export async function admitStore(
   root: string,
   mode: StoreMode,
   trial: StoreTrial = nativeTrial(mode),
-): Promise<IdMap | undefined> {
+): Promise<AdmittedStore> {
   const request = { root, mode, trial };
-  try {
+  return await explained(root, async () => {
     const identity = await readIdentity(request);
     if (identity === 'new') {
-      await makeStore(request);
-      return undefined;
+      const suitability = await beginStore(request);
+      const complete = (): Promise<void> => completeStore(request, suitability);
+      return { idMap: undefined, complete: () => explained(root, complete) };
     }
     // It may have become read-only since it was made.
     await access(root, constants.W_OK);
-    return identity.idMap;
-  } catch (error) {
-    throw openError(error, root);
-  }
+    return { idMap: identity.idMap, complete: () => Promise.resolve() };
+  });
 }
 
-async function makeStore(request: IdentityRequest): Promise<void> {
+/** Makes sure that `root` is a store for this mode and user, making one where there is none. Throws as `admitStore`. */
+export async function openStore(...given: Parameters<typeof admitStore>): Promise<void> {
+  const store = await admitStore(...given);
+  await store.complete();
+}
+
+async function beginStore(request: IdentityRequest): Promise<Suitability> {
   const { root } = request;
   await makeFolder(root);
   await refuseForeign(root);
@@ -100,12 +112,25 @@ async function makeStore(request: IdentityRequest): Promise<void> {
   // Before anything is made there: what is refused stays as it was.
   const suitability = await probeStore(request);
   await together(FOLDERS.map((folder) => makeFolder(join(root, folder))));
+  return suitability;
+}
+
+async function completeStore(request: IdentityRequest, suitability: Suitability): Promise<void> {
+  const { root } = request;
   await together([
     makeFolder(join(root, 'containers/.names')),
     makeLayer(join(root, SKELETON_LAYER), SKELETON),
   ]);
   // Last: what has this file is complete.
   if (!(await writeIdentity(request, suitability))) await readIdentity(request);
+}
+
+async function explained<T>(root: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw openError(error, root);
+  }
 }
 
 function openError(error: unknown, root: string): unknown {

@@ -168,7 +168,10 @@ describe('what cannot be opened says why', () => {
     expect(await rejection(Runtime.open({ root, runDir: file }))).toMatchObject({
       code: 'ERR_STORE_UNUSABLE',
     });
-    // The store was made beside it, and nothing of that goes on behind the rejection.
+    // Its store was begun beside it: nothing of that goes on behind the rejection, and the next one ends it.
+    expect(readdirSync(root)).toContain('scratch');
+    expect(existsSync(join(root, 'store.json'))).toBe(false);
+    await (await Runtime.open({ root, runDir })).close();
     expect(existsSync(join(root, 'store.json'))).toBe(true);
   });
 });
