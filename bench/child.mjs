@@ -167,10 +167,13 @@ async function memory() {
 
 /** Nanoseconds on a processor of the supervisor's processes until now. */
 function supervisorCpuNs() {
-  return supervisorPids().reduce(
-    (sum, pid) => sum + Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]),
-    0,
-  );
+  return supervisorPids().reduce((sum, pid) => {
+    try {
+      return sum + Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ', 1)[0]);
+    } catch {
+      return sum; // a hand's child, which has ended
+    }
+  }, 0);
 }
 
 /** @param {number[]} times */

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -194,12 +195,15 @@ export async function bwrap(machine, count) {
 /** @param {Machine} machine @param {number} count */
 export async function podmanRun(machine, count) {
   if (!hasProgram('podman')) throw new Unavailable('podman is not installed');
+  // A copy: it writes /run/.containerenv there, which others cannot read.
+  const image = join(machine.folder, 'podman-image');
+  if (!existsSync(image)) cpSync(machine.image, image, { recursive: true, verbatimSymlinks: true });
   const text = await privately(machine, 'exec "$@"', [
     ...[machine.spawner, String(count), '1', 'podman', '--root', join(machine.folder, 'podman')],
     ...['--runroot', join(machine.folder, 'podman-run'), '--cgroup-manager', 'cgroupfs', 'run'],
     // Those it would set may be above what a machine without CAP_SYS_RESOURCE allows.
     ...['--rm', '--network', 'none', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
-    ...['--rootfs', machine.image, '/bin/true'],
+    ...['--rootfs', image, '/bin/true'],
   ]);
   return milliseconds(text);
 }

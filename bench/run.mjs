@@ -521,7 +521,10 @@ async function main() {
     if (interrupted) return;
     progress(title);
     try {
-      const { rows, notes } = show(await ours().ask(op, request));
+      // A process of its own: what other parts left in it would count.
+      const fresh = Ours.start(machine, undo, { name: op });
+      const { rows, notes } = show(await fresh.ask(op, request));
+      await fresh.end();
       tables.push({
         title,
         notes: [...rows.map(([name, unit, value]) => `${name}: ${round(value)} ${unit}`), ...notes],

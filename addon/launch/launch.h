@@ -132,6 +132,9 @@ struct Mapping {
 // Writes what is asked into a fresh group. Failure{kCgroupLimit, errno, the tag of the limit}.
 [[nodiscard]] Result<> LimitCgroup(const Host& host, const LimitsPlan& limits,
                                    const Cgroup& cgroup);
+// The same of a group that was given all of it before and has nobody in it.
+[[nodiscard]] Result<> LimitCgroupAgain(const Host& host, const LimitsPlan& limits,
+                                        const Cgroup& cgroup);
 // Holds everybody in the group and below still, or lets them go on. One that cannot be held still
 // in time is let go.
 enum class Freezing : uint8_t { kFreeze, kThaw };

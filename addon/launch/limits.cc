@@ -194,4 +194,11 @@ Result<> LimitCgroup(const Host& host, const LimitsPlan& limits, const Cgroup& c
   return ok;
 }
 
+// The kernel takes processors and nodes that go offline out of v1 cpusets and does not put them
+// back (hotplug_update_tasks_legacy in kernel/cgroup). Nothing else changes by itself.
+Result<> LimitCgroupAgain(const Host& host, const LimitsPlan& limits, const Cgroup& cgroup) {
+  if ((limits.controls & Bit(Control::kCpuset)) == 0) return {};
+  return LimitCpuset(host, limits, cgroup);
+}
+
 }  // namespace caisson::launch

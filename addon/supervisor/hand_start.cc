@@ -25,14 +25,18 @@ Result<launch::Cgroup> GroupOf(const launch::Host& host, const Message& job,
   if (name.empty()) return launch::Cgroup{};
   const uint64_t controls = job.Number(JobTag::kControls);
   Result<launch::Cgroup> group = launch::Cgroup{};
-  const bool ready = static_cast<Fate>(job.Number(JobTag::kGroupFate)) == Fate::kRecycle;
-  if (ready) group = launch::OpenCgroup(host, name, controls);
-  // Somebody who tidies up cgroups from outside may have taken it: then it is made anew.
-  if (!ready || !group) group = launch::MakeCgroup(host, name, controls, plan.device_rules);
-  if (!group) return group;
-  if (auto limited = launch::LimitCgroup(host, plan.limits, *group); !limited) {
-    return std::unexpected(limited.error());
+  const auto state = static_cast<GroupState>(job.Number(JobTag::kGroupState));
+  bool limited = state == GroupState::kLimited;
+  if (state != GroupState::kAbsent) group = launch::OpenCgroup(host, name, controls);
+  if (state == GroupState::kAbsent || !group) {
+    // Somebody who tidies up cgroups from outside may have taken it: then it is made anew.
+    limited = false;
+    group = launch::MakeCgroup(host, name, controls, plan.device_rules);
   }
+  if (!group) return group;
+  const auto written = limited ? launch::LimitCgroupAgain(host, plan.limits, *group)
+                               : launch::LimitCgroup(host, plan.limits, *group);
+  if (!written) return std::unexpected(written.error());
   return group;
 }
 

@@ -53,7 +53,8 @@ bool IsCharged(const launch::Host& host, const launch::Hierarchy& memory, const 
 }
 
 // Where too much is charged the next one begins with a new group, which on v2 is a whole one.
-bool RenewCharged(const launch::Host& host, const std::string& name, uint64_t controls) {
+bool RenewCharged(const launch::Host& host, const std::string& name, uint64_t controls,
+                  uint32_t* recycled) {
   constexpr uint64_t kCharged = Bit(protocol::Control::kMemory) | Bit(protocol::Control::kIo) |
                                 Bit(protocol::Control::kHugepages);
   for (const launch::Hierarchy& hierarchy : host.hierarchies) {
@@ -65,7 +66,9 @@ bool RenewCharged(const launch::Host& host, const std::string& name, uint64_t co
         mkdirat(parent, name.c_str(), 0755) != 0) {
       return false;
     }
+    *recycled |= kRecycledBare;
   }
+  *recycled |= kRecycledGroup;
   return true;
 }
 
@@ -121,9 +124,10 @@ bool RecycleFolder(const HandContext& context, const std::string& path, bool mou
 void TidyGroup(const launch::Host& host, const std::string& group, uint64_t controls, Fate fate,
                Message* reply) {
   if (group.empty()) return;
-  if (fate == Fate::kRecycle && IsEmptyGroup(host, group) && RenewCharged(host, group, controls)) {
-    reply->recycled |= kRecycledGroup;
-  } else if (fate == Fate::kIfEmpty) {
+  const bool again = fate == Fate::kRecycle && IsEmptyGroup(host, group) &&
+                     RenewCharged(host, group, controls, &reply->recycled);
+  if (again) return;
+  if (fate == Fate::kIfEmpty) {
     // What an exec left running goes on in its group, until the container ends.
     for (const launch::Hierarchy& hierarchy : host.hierarchies) {
       (void)unlinkat(hierarchy.folder.get(), group.c_str(), AT_REMOVEDIR);

@@ -52,6 +52,7 @@ enum class JobTag : uint16_t {
   kPath,
   kCount,
   kGroupFate,
+  kGroupState,
   kFolderFate,
   kNamespaces,   // kExec: CLONE_NEW* to enter
   kControls,     // what the container's group was made for
@@ -63,6 +64,13 @@ enum class Fate : uint64_t {
   kRecycle = 1,  // make it as new, or say that it cannot be
   kRemove = 2,
   kIfEmpty = 3,  // a group: remove it if nothing runs in it
+};
+
+// What a start finds of its container's group.
+enum class GroupState : uint64_t {
+  kAbsent = 0,
+  kBare = 1,     // it is there, without limits
+  kLimited = 2,  // with those that are asked for
 };
 
 // What a descriptor is for. Each at most once in a message; what comes in numbers is in `more`.
@@ -89,7 +97,7 @@ struct Message {
   JobKind kind = {};
   Failure failure;  // from a hand; step kNone: it went well
   int32_t pid = 0;
-  uint32_t recycled = 0;  // from kTidy: bits kRecycledGroup, kRecycledFolder
+  uint32_t recycled = 0;  // from kTidy: bits kRecycled…
   std::string text;       // kernel log, or what a failure was about
   FieldWriter fields;
   std::vector<uint8_t> received_fields;
@@ -111,6 +119,7 @@ struct Message {
 
 constexpr uint32_t kRecycledGroup = 1;
 constexpr uint32_t kRecycledFolder = 2;
+constexpr uint32_t kRecycledBare = 4;  // the group has lost its limits
 
 // Sends and closes what was sent. 0 or errno.
 [[nodiscard]] int SendMessage(int socket, Message& message, bool block);

@@ -45,21 +45,22 @@ std::string Pools::FreshGroup() {
   return with_groups_ ? "slot-" + std::to_string(next_group_++) : std::string();
 }
 
-std::string Pools::TakeGroup(const std::string& limits, bool* ready) {
+std::string Pools::TakeGroup(const std::string& limits, GroupState* state) {
   if (!limits.empty()) limits_used_ns_ = MonotonicNs();
   const auto same = std::ranges::find(groups_.rbegin(), groups_.rend(), limits, &Group::limits);
-  *ready = true;
   if (same != groups_.rend()) {
+    *state = same->bare ? GroupState::kBare : GroupState::kLimited;
     std::string group = std::move(same->name);
     groups_.erase(std::next(same).base());
     return group;
   }
   if (!limits.empty() && !limited_groups_.empty()) {
+    *state = GroupState::kBare;
     std::string group = std::move(limited_groups_.front());
     limited_groups_.pop_front();
     return group;
   }
-  *ready = false;
+  *state = GroupState::kAbsent;
   return FreshGroup();
 }
 

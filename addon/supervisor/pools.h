@@ -34,13 +34,13 @@ class Pools {
   struct Group {
     std::string name;
     std::string limits;  // what the last one had asked for, and the next one will
+    bool bare = false;   // they are to be written anew
   };
 
   // For one start. Nothing prepared is nothing: invalid descriptors, a name to make.
   [[nodiscard]] launch::Kit TakeKit();
   [[nodiscard]] Slot TakeSlot(const std::vector<std::string>& layers);
-  // `ready`: the group exists. It has `limits`, or none yet.
-  [[nodiscard]] std::string TakeGroup(const std::string& limits, bool* ready);
+  [[nodiscard]] std::string TakeGroup(const std::string& limits, GroupState* state);
   // The name of one that nobody has had.
   [[nodiscard]] std::string FreshGroup();
   // A container on a slot has ended: it is likely to come back in a moment.

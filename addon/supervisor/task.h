@@ -34,13 +34,12 @@ struct Task {
   bool want_started = false;
   bool wants_terminal = false;
   bool with_init = false;
-  bool own_filter = false;   // which may kill it before its exec
-  bool kill_wanted = false;  // before its pid was known
-  bool group_used = false;   // its group may hold groups, or anything: not to be recycled
-  bool frozen = false;       // or about to be: nobody may be started in it
-  bool fresh_group = false;  // it has device rules or a parent that no other container has
-  bool own_group = false;    // one of the supervisor's: recycled
-  bool group_ready = false;
+  bool own_filter = false;      // which may kill it before its exec
+  bool kill_wanted = false;     // before its pid was known
+  bool group_used = false;      // its group may hold groups, or anything: not to be recycled
+  bool frozen = false;          // or about to be: nobody may be started in it
+  bool fresh_group = false;     // it has device rules or a parent that no other container has
+  bool own_group = false;       // one of the supervisor's: recycled
   bool own_folder = false;      // a scratch slot
   bool failed = false;          // the report said so: Failed when it is gone
   bool answer_due = false;      // ended, but what it has started has not yet
@@ -78,6 +77,7 @@ struct Task {
 
   std::string group;   // cgroup, "" without
   std::string limits;  // of that group, as they were asked
+  GroupState group_state = GroupState::kAbsent;
   std::string folder;  // whose upper/ it writes to
   std::unique_ptr<LogWriter> log;
 

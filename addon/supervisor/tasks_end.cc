@@ -361,7 +361,8 @@ void Tasks::SubmitTidy(std::shared_ptr<Remains> remains) {
             static_cast<int>(reply.failure.step), reply.failure.error);
     }
     if ((reply.recycled & kRecycledGroup) != 0) {
-      pools_.ReturnGroup({std::move(remains->group), std::move(remains->limits)});
+      pools_.ReturnGroup({std::move(remains->group), std::move(remains->limits),
+                          (reply.recycled & kRecycledBare) != 0});
     }
     if (remains->folder_fate == Fate::kLeave) return;
     Pools::Slot slot{{},

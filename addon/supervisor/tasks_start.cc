@@ -286,7 +286,7 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
   }
   if (task->own_group) {
     task->group = task->fresh_group ? pools_.FreshGroup()
-                                    : pools_.TakeGroup(task->limits, &task->group_ready);
+                                    : pools_.TakeGroup(task->limits, &task->group_state);
     if (!start.group_parent.empty() && !task->group.empty()) {
       task->group.insert(0, parents_.PrefixOf(start.group_parent));
     }
@@ -296,8 +296,7 @@ bool Tasks::PrepareContainer(Task* task, Message& message) {
            static_cast<uint64_t>(task->own_folder ? Fate::kRecycle : Fate::kLeave))
       .String(JobTag::kGroup, task->group)
       .U64(JobTag::kControls, task->controls)
-      .U64(JobTag::kGroupFate,
-           static_cast<uint64_t>(task->group_ready ? Fate::kRecycle : Fate::kLeave));
+      .U64(JobTag::kGroupState, static_cast<uint64_t>(task->group_state));
   return true;
 }
 

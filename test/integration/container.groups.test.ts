@@ -70,6 +70,21 @@ describe('a group that has served', () => {
     },
   );
 
+  test.skipIf(!limitable('memory') || !limitable('pids'))(
+    'has the limits again, whether its memory group was made anew or not',
+    async () => {
+      const limits = { memoryBytes: '64MiB', pids: 20 };
+      const files = ['pids/pids.max', 'memory/memory.limit_in_bytes', 'pids.max', 'memory.max'];
+      const read = `cd /sys/fs/cgroup; cat ${files.join(' ')} 2>/dev/null`;
+      for (let i = 0; i < 4; ++i) {
+        expect((await t.sh(read, { limits })).stdout).toBe('20\n67108864\n');
+        expect((await t.sh(`head -c 30000000 /dev/zero > /file; ${read}`, { limits })).stdout).toBe(
+          '20\n67108864\n',
+        );
+      }
+    },
+  );
+
   test.skipIf(rootless)('does not, where the container might have mounted it', async () => {
     const security = { capAdd: ['SYS_ADMIN'] };
     expect((await groups({ security })).size).toBe(8);
