@@ -35,8 +35,14 @@ export function checkBag(value: unknown, option: string, known: ReadonlySet<stri
 function unknownKey(option: string, key: string, known: ReadonlySet<string>): CaissonError {
   const nearest = nearestName(key, known);
   const path = option === '' || option === 'options' ? key : `${option}.${key}`;
-  const guess = nearest === undefined ? '' : `; did you mean ${JSON.stringify(nearest)}?`;
-  return invalid(path, `unknown option${guess}`);
+  return invalid(path, `unknown option${nearest === undefined ? oneOf(known) : guess(nearest)}`);
+}
+
+const guess = (nearest: string): string => `; did you mean ${JSON.stringify(nearest)}?`;
+
+/** Where there are few. */
+function oneOf(known: ReadonlySet<string>): string {
+  return known.size > 8 ? '' : `; known are ${[...known].join(', ')}`;
 }
 
 export function checkString(value: unknown, option: string): string {

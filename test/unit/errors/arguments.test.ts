@@ -32,8 +32,13 @@ describe('unknown names', () => {
     });
   });
 
-  test('one that is like nothing is just refused', () => {
+  test('one that is like nothing: all known ones are, where they are few', () => {
     expect(refusal(() => checkBag({ zzzzzzzz: 1 }, 'log', known))).toEqual({
+      option: 'log.zzzzzzzz',
+      reason: 'unknown option; known are timeoutMs, readOnly, hostname, env',
+    });
+    const many = new Set(Array.from({ length: 9 }, (_, i) => `option${i}`));
+    expect(refusal(() => checkBag({ zzzzzzzz: 1 }, 'log', many))).toEqual({
       option: 'log.zzzzzzzz',
       reason: 'unknown option',
     });
