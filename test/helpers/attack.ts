@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { Container, Image, Runtime, type ContainerOptions } from '../../lib/index.js';
+import {
+  Container,
+  Image,
+  Runtime,
+  type ContainerOptions,
+  type ImageConfig,
+} from '../../lib/index.js';
 import { loadNative } from '../../lib/native/load.js';
 import { repository, UNGUARDED } from './native.js';
 import { busyboxRootfs } from './rootfs.js';
@@ -17,7 +23,7 @@ export interface Target {
   /** This machine's own programs. */
   readonly host: Image;
   /** A busybox root file system that `change` has been at. */
-  image(change?: (root: string) => Promise<unknown>): Promise<Image>;
+  image(change?: (root: string) => Promise<unknown>, config?: ImageConfig): Promise<Image>;
   /** A container that only sleeps. */
   sleeper(options?: Partial<ContainerOptions>): Promise<Container>;
   /** The output of a command. */
@@ -48,10 +54,10 @@ async function takeOut(guard: string, path: string): Promise<void> {
   await writeFile(path, program);
 }
 
-async function against(
+async function against<T>(
   guard: string | undefined,
-  succeeds: (target: Target) => Promise<boolean>,
-): Promise<boolean> {
+  body: (target: Target) => Promise<T>,
+): Promise<T> {
   await using folder = await tempFolder();
   await chmod(folder.path, 0o755);
   const native = loadNative() as { supervisor: string };
@@ -65,7 +71,7 @@ async function against(
   native.supervisor = copy;
   const runtime = await Runtime.open(store.options).finally(() => (native.supervisor = shipped));
   try {
-    return await succeeds(targetOf(runtime, store.options.root));
+    return await body(targetOf(runtime, store.options.root));
   } finally {
     await runtime.close();
     await store.remove();
@@ -78,11 +84,11 @@ function targetOf(runtime: Runtime, store: string): Target {
     runtime,
     store,
     host,
-    async image(change = () => Promise.resolve()) {
+    async image(change = () => Promise.resolve(), config = {}) {
       await using folder = await tempFolder();
       await busyboxRootfs(folder.path);
       await change(folder.path);
-      return await Image.fromRootfs(folder.path, {}, { runtime });
+      return await Image.fromRootfs(folder.path, config, { runtime });
     },
     async sleeper(options) {
       return await Container.start({
@@ -118,6 +124,10 @@ export function attack(
     });
   });
 }
+
+/** What no single guard stops: only that it fails can be shown, against what is shipped. */
+export const withTarget = (body: (target: Target) => Promise<void>): Promise<void> =>
+  against(undefined, body);
 
 /** False when the launch is refused, as an attack may be; other errors are thrown. */
 export async function unlessRefused<T>(call: Promise<T>): Promise<T | false> {
