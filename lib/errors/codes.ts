@@ -42,6 +42,8 @@ export interface ErrorDetails {
   // image
   ERR_IMAGE_NOT_FOUND: { readonly reference: string };
   ERR_IMAGE_INVALID: { readonly reference: string; readonly reason: string };
+  /** `what`: `'a blob'`, `'a manifest'`. */
+  ERR_DIGEST_MISMATCH: { readonly what: string; readonly expected: string; readonly found: string };
   ERR_IMAGE_IN_USE: { readonly reference: string; readonly by: readonly string[] };
   ERR_IMPORT_FAILED: KernelFailure & { readonly source: string };
 
@@ -138,6 +140,7 @@ export const MESSAGES: Text = {
 
   ERR_IMAGE_NOT_FOUND: (d) => `no such image: ${quote(d.reference)}`,
   ERR_IMAGE_INVALID: (d) => `the image ${quote(d.reference)} is not valid: ${d.reason}`,
+  ERR_DIGEST_MISMATCH: (d) => `${d.what} came with the digest ${d.found}, not ${d.expected}`,
   ERR_IMAGE_IN_USE: (d) => `the image ${quote(d.reference)} is in use by ${d.by.join(', ')}`,
   ERR_IMPORT_FAILED: (d) => `${quote(d.source)} could not be imported: ${about(d)}`,
 

@@ -38,7 +38,7 @@ async function take(parts: RuntimeParts, id: Digest): Promise<Hold> {
   const lease = await store.leases.take(leaseName(id), layers, async () => {
     // Between the two looks it may have been removed.
     const { manifests } = await store.images.readIndex();
-    if (manifests.some(({ digest }) => digest === record.manifest)) return;
+    if (manifests.some(({ digest }) => digest === record.manifest.digest)) return;
     throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
   });
   parts.onClose(() => {

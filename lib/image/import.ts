@@ -1,4 +1,4 @@
-import { realpath, rename, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { invalid } from '../errors/arguments.js';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
@@ -8,7 +8,8 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { errnoOf, temporaryName } from '../store/files.js';
 import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import type { Store } from '../store/store.js';
-import { addImage, layerFolder, type ImageDocument, type ImageRecord } from './records.js';
+import { descriptorOf, jsonDocument } from './documents.js';
+import { addImage, keyOf, type ImageRecord } from './records.js';
 import { registerFolder, removeFolder } from './folders.js';
 import type { ImportRequest } from './request.js';
 
@@ -44,15 +45,24 @@ export async function importRootfs(
       annotations: { [BLOB_ABSENT]: 'true' },
     };
     // Nothing in it depends on when it was made: the same folder is the same image.
-    const document: ImageDocument = {
+    const document = jsonDocument(MEDIA_TYPES.config, {
       architecture: ARCHITECTURES[process.arch] ?? process.arch,
       os: 'linux',
       config,
       rootfs: { type: 'layers', diff_ids: [diffId] },
-    };
-    const image = await addImage(store, document, [layer], () =>
-      placeLayer(store, temporary, layerFolder(diffId)),
-    );
+    });
+    const manifest = jsonDocument(MEDIA_TYPES.manifest, {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.manifest,
+      config: descriptorOf(document),
+      layers: [layer],
+    });
+    const made = { manifest, config: document, keys: [keyOf(diffId)], sizeBytes: tarBytes };
+    // Under the lock: two who import the same folder at once end with one layer.
+    const image = await addImage(store, { ...made, names: [] }, async () => {
+      await store.layers.note(keyOf(diffId), { tarBytes });
+      await store.layers.place(temporary, keyOf(diffId));
+    });
     parts.emit({ type: 'image.import', id: image.id, time: new Date() });
     return image;
   } finally {
@@ -119,13 +129,3 @@ const HINTS: Readonly<Record<string, string>> = {
   EINVAL: "A name that begins with '.wh.' means a removal in an image: rename the file.",
   EOPNOTSUPP: 'The file system of the store lacks something that these files have.',
 };
-
-/** Under the lock: two who import the same folder at once end with one layer. */
-async function placeLayer(store: Store, temporary: string, layer: string): Promise<void> {
-  try {
-    await rename(store.path(temporary), store.path(layer));
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno !== 'ENOTEMPTY' && errno !== 'EEXIST') throw error;
-  }
-}

@@ -2,40 +2,42 @@ import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
 import {
   CREATED,
-  MEDIA_TYPES,
   REF_NAME,
   type Descriptor,
   type Digest,
   type ImageIndex,
+  type Platform,
 } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
 import { SKELETON_LAYER, type Store } from '../store/store.js';
 import type { ImageConfig } from './config.js';
+import {
+  parseImageDocument,
+  parseManifest,
+  type Document,
+  type ImageDocument,
+} from './documents.js';
 import { familiar, normalize } from './reference.js';
 
-/** OCI image configuration, as far as it is used. */
-export interface ImageDocument {
-  readonly architecture: string;
-  readonly os: string;
-  readonly config?: ImageConfig;
-  readonly rootfs: { readonly type: 'layers'; readonly diff_ids: readonly Digest[] };
-}
-
-export interface ManifestDocument {
-  readonly schemaVersion: 2;
-  readonly mediaType: string;
-  readonly config: Descriptor;
-  readonly layers: readonly Descriptor[];
-}
+/** In the index: where the layers are, lowest first, when they are not named by their diffIDs. */
+const LAYERS = 'dev.caisson.layers';
+/** In the index: size of the layers without compression. */
+const SIZE = 'dev.caisson.size';
 
 /** An image of the store, as the index and its blobs say at one moment. */
 export interface ImageRecord {
   readonly id: Digest;
-  readonly manifest: Digest;
+  /** As the index has it. */
+  readonly manifest: Descriptor;
   readonly config: ImageConfig;
+  readonly platform: Platform;
+  readonly document: ImageDocument;
+  /** Descriptors of the blobs, lowest first. */
+  readonly blobs: readonly Descriptor[];
   /** Store-relative, lowest first, the skeleton before the image's own. */
   readonly layers: readonly string[];
   readonly sizeBytes: number;
+  readonly created: Date | undefined;
   /** As people write them. */
   readonly tags: readonly string[];
 }
@@ -43,32 +45,51 @@ export interface ImageRecord {
 /** Every image, in the order of the index: oldest first. */
 export async function listImages(store: Store, index?: ImageIndex): Promise<ImageRecord[]> {
   const { manifests } = index ?? (await store.images.readIndex());
-  const tags = new Map<Digest, string[]>();
-  for (const { digest, annotations } of manifests) {
-    const names = tags.get(digest) ?? [];
+  const found = new Map<Digest, { readonly descriptor: Descriptor; readonly tags: string[] }>();
+  for (const descriptor of manifests) {
+    const { digest, annotations } = descriptor;
+    const image = found.get(digest) ?? { descriptor, tags: [] };
     const name = annotations?.[REF_NAME];
-    if (name !== undefined) names.push(familiar(name));
-    tags.set(digest, names);
+    if (name !== undefined) image.tags.push(familiar(name));
+    found.set(digest, image);
   }
-  return await Promise.all([...tags].map(([manifest, names]) => readImage(store, manifest, names)));
+  const images = [...found.values()];
+  return await Promise.all(images.map((one) => readImage(store, one.descriptor, one.tags)));
 }
 
-async function readImage(store: Store, manifest: Digest, tags: string[]): Promise<ImageRecord> {
-  const document = (await store.images.readBlob(manifest)) as ManifestDocument;
-  const id = document.config.digest;
-  const image = (await store.images.readBlob(id)) as ImageDocument;
+async function readImage(
+  store: Store,
+  descriptor: Descriptor,
+  tags: string[],
+): Promise<ImageRecord> {
+  const { mediaType, digest, annotations = {} } = descriptor;
+  const manifest = await store.images.read(digest, (bytes) =>
+    parseManifest({ mediaType, bytes }, digest),
+  );
+  const id = manifest.config.digest;
+  const document = await store.images.read(id, (bytes) =>
+    parseImageDocument(bytes, manifest.layers.length, digest),
+  );
+  const keys = annotations[LAYERS]?.split(',') ?? document.diffIds.map(keyOf);
+  const created = document.created ?? annotations[CREATED];
   return {
     id,
-    manifest,
-    config: image.config ?? {},
-    layers: [SKELETON_LAYER, ...image.rootfs.diff_ids.map(layerFolder)],
-    sizeBytes: document.layers.reduce((sum, { size }) => sum + size, 0),
+    manifest: descriptor,
+    config: document.config,
+    platform: document.platform,
+    document,
+    blobs: manifest.layers,
+    layers: [SKELETON_LAYER, ...keys.map((key) => `layers/${key}`)],
+    sizeBytes: Number(
+      annotations[SIZE] ?? manifest.layers.reduce((sum, { size }) => sum + size, 0),
+    ),
+    created: created === undefined ? undefined : new Date(created),
     tags: tags.sort(),
   };
 }
 
-/** Store-relative folder of a layer. */
-export const layerFolder = (diffId: Digest): string => `layers/${diffId.slice('sha256:'.length)}`;
+/** A layer's name below `layers/`, unless it depends on those below it. */
+export const keyOf = (diffId: Digest): string => diffId.slice('sha256:'.length);
 
 /**
  * By name, id, or the beginning of an id (with or without `sha256:`).
@@ -92,37 +113,55 @@ export async function findImage(store: Store, reference: string): Promise<ImageR
   return first;
 }
 
-/** Writes the documents of an image and lists it, unless it is there. Holds IMAGES_LOCK itself. */
+export interface NewImage {
+  readonly manifest: Document;
+  readonly config: Document;
+  /** Of the layers, lowest first. */
+  readonly keys: readonly string[];
+  /** Without compression. */
+  readonly sizeBytes: number;
+  /** Full names that it gets; who has one loses it. */
+  readonly names: readonly string[];
+}
+
+/** Writes the documents of an image whose blobs and layers are there, and lists it. Holds IMAGES_LOCK itself. */
 export async function addImage(
   store: Store,
-  document: ImageDocument,
-  layers: readonly Descriptor[],
-  /** Runs under the lock, before the image is listed: puts its layers in place. */
-  place: () => Promise<void>,
+  image: NewImage,
+  /** Runs under the lock, before the image is listed. */
+  place: () => Promise<void> = () => Promise.resolve(),
 ): Promise<ImageRecord> {
+  const { manifest, config } = image;
+  const { layers } = parseManifest(manifest, manifest.digest);
+  const { platform, diffIds } = parseImageDocument(config.bytes, layers.length, manifest.digest);
   return await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     await place();
-    const config = await store.images.putJson(MEDIA_TYPES.config, document);
-    const manifest: ManifestDocument = {
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPES.manifest,
-      config,
-      layers,
-    };
-    const descriptor = await store.images.putJson(MEDIA_TYPES.manifest, manifest);
-    const { manifests } = await store.images.readIndex();
-    if (!manifests.some(({ digest }) => digest === descriptor.digest)) {
-      const { architecture, os } = document;
-      const annotations = { [CREATED]: new Date().toISOString() };
-      await store.images.writeIndex([
-        ...manifests,
-        { ...descriptor, platform: { architecture, os }, annotations },
-      ]);
+    await store.images.putDocument(config.digest, config.bytes);
+    await store.images.putDocument(manifest.digest, manifest.bytes);
+    let { manifests } = await store.images.readIndex();
+    let found = manifests.find(({ digest }) => digest === manifest.digest);
+    if (found === undefined) {
+      const named = image.keys.every((key, i) => key === keyOf(diffIds[i] ?? 'sha256:'));
+      found = {
+        mediaType: manifest.mediaType,
+        digest: manifest.digest,
+        size: manifest.bytes.length,
+        platform,
+        annotations: {
+          [CREATED]: new Date().toISOString(),
+          [SIZE]: String(image.sizeBytes),
+          ...(named ? {} : { [LAYERS]: image.keys.join(',') }),
+        },
+      };
+      manifests = [...manifests, found];
+      await store.images.writeIndex(manifests);
     }
+    for (const name of image.names) manifests = retag(manifests, manifest.digest, name);
+    if (image.names.length > 0) await store.images.writeIndex(manifests);
     const tags = manifests
-      .filter(({ digest }) => digest === descriptor.digest)
+      .filter(({ digest }) => digest === manifest.digest)
       .flatMap(({ annotations }) => annotations?.[REF_NAME] ?? []);
-    return await readImage(store, descriptor.digest, tags.map(familiar));
+    return await readImage(store, found, tags.map(familiar));
   });
 }
 
@@ -137,7 +176,7 @@ export async function tagImage(
     const index = await store.images.readIndex();
     const image = (await listImages(store, index)).find((one) => one.id === id);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
-    const manifests = retag(index.manifests, image.manifest, name);
+    const manifests = retag(index.manifests, image.manifest.digest, name);
     await store.images.writeIndex(manifests);
     return [...new Set([...image.tags, familiar(name)])].sort();
   });

@@ -1,7 +1,6 @@
-import { rename } from 'node:fs/promises';
 import { CaissonError } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { isAbsent, temporaryName, together } from '../store/files.js';
+import { temporaryName, together } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
 import { removeFolder } from './folders.js';
@@ -29,7 +28,9 @@ export async function removeImage(
     if (by.length > 0 && !force) {
       throw new CaissonError('ERR_IMAGE_IN_USE', { reference: image.tags[0] ?? id, by });
     }
-    await store.images.writeIndex(index.manifests.filter((one) => one.digest !== image.manifest));
+    await store.images.writeIndex(
+      index.manifests.filter((one) => one.digest !== image.manifest.digest),
+    );
     return await takeUnused(
       parts,
       images.filter((one) => one !== image),
@@ -65,23 +66,20 @@ async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): 
     ...[...(await store.leases.inUse()).values()].flat(),
   ]);
   const taken: string[] = [];
-  for (const key of await store.layerKeys()) {
-    const layer = `layers/${key}`;
-    // Others are made by this library, few and small.
-    if (!/^[0-9a-f]{64}$/.test(key) || used.has(layer)) continue;
+  for (const key of await store.layers.keys()) {
+    if (used.has(`layers/${key}`)) continue;
     const away = `layers/${temporaryName()}`;
-    try {
-      await rename(store.path(layer), store.path(away));
-      taken.push(away);
-    } catch (error) {
-      if (!isAbsent(error)) throw error;
-    }
+    if (await store.layers.takeAway(key, away)) taken.push(away);
     // Nothing is there now; the supervisor forgets what it had prepared of it.
-    await removeFolder(parts, layer);
+    await removeFolder(parts, `layers/${key}`);
   }
-  await store.images.removeBlobsExcept(
-    new Set(images.flatMap(({ id, manifest }) => [id, manifest])),
-  );
+  const kept = images.flatMap(({ id, manifest, blobs }) => [
+    id,
+    manifest.digest,
+    ...blobs.map(({ digest }) => digest),
+  ]);
+  const coming = [...used].filter((name) => name.startsWith('blobs/')).map(digestOf);
+  await store.images.removeBlobsExcept(new Set([...kept, ...coming]));
   return taken;
 }
 
@@ -104,3 +102,6 @@ export async function pruneImages(parts: RuntimeParts): Promise<Digest[]> {
   }
   return removed;
 }
+
+/** Of what a lease names. */
+const digestOf = (name: string): Digest => `sha256:${name.slice('blobs/'.length)}`;

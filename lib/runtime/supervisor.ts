@@ -92,9 +92,16 @@ export class Supervisor {
     body: Uint8Array,
     context: FailureContext,
     signal?: AbortSignal,
+    /** Closed here once they are on their way. */
+    fds: readonly number[] = [],
   ): Promise<FieldReader> {
-    throwIfAborted(signal);
-    const { id, answered } = this.#ask(type, body);
+    try {
+      throwIfAborted(signal);
+    } catch (error) {
+      for (const fd of fds) this.#binding.closeFd(fd);
+      throw error;
+    }
+    const { id, answered } = this.#ask(type, body, fds);
     const kill = (): void => this.killSoon(id);
     signal?.addEventListener('abort', kill, { once: true });
     const answer = await this.keepAlive(answered).finally(() => {
@@ -232,7 +239,11 @@ export class Supervisor {
     return this.#closing;
   }
 
-  #ask(type: Type, body: Uint8Array): { readonly id: number; readonly answered: Promise<Answer> } {
+  #ask(
+    type: Type,
+    body: Uint8Array,
+    fds: readonly number[] = [],
+  ): { readonly id: number; readonly answered: Promise<Answer> } {
     const id = this.#nextId();
     const answered = new Promise<Answer>((resolve, reject) => {
       this.#entries.set(id, {
@@ -243,7 +254,7 @@ export class Supervisor {
         },
       });
     });
-    this.#send(type, id, body, []);
+    this.#send(type, id, body, fds);
     return { id, answered };
   }
 

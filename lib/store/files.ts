@@ -38,7 +38,7 @@ export async function writeAtomically(
 /** As writeAtomically, but false when `path` exists already. */
 export async function createAtomically(
   path: string,
-  text: string,
+  text: string | Uint8Array,
   durability: Durability = 'rename',
 ): Promise<boolean> {
   try {
@@ -55,7 +55,7 @@ export async function createAtomically(
 
 async function throughTemporary(
   path: string,
-  text: string,
+  text: string | Uint8Array,
   durability: Durability,
   place: (temporary: string, final: string) => Promise<void>,
 ): Promise<void> {

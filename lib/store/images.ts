@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
-import { readdir, unlink } from 'node:fs/promises';
+import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
+import { Blobs } from './blobs.js';
 import { createAtomically, isAbsent, makeFolder, readJson, writeJson } from './files.js';
+import type { Locks } from './locks.js';
 
 export type Digest = `sha256:${string}`;
 
@@ -12,7 +13,14 @@ export interface Descriptor {
   readonly digest: Digest;
   readonly size: number;
   readonly annotations?: Readonly<Record<string, string>>;
-  readonly platform?: { readonly architecture: string; readonly os: string };
+  readonly platform?: Platform;
+}
+
+/** What an image is made for, in the words of image-spec, which are Go's: `linux`, `amd64`, `arm64`; `v8`. */
+export interface Platform {
+  readonly architecture: string;
+  readonly os: string;
+  readonly variant?: string;
 }
 
 export interface ImageIndex {
@@ -28,6 +36,13 @@ export const MEDIA_TYPES = {
   layerTar: 'application/vnd.oci.image.layer.v1.tar',
 } as const;
 
+export const DOCKER_MEDIA_TYPES = {
+  index: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  manifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  config: 'application/vnd.docker.container.image.v1+json',
+  layer: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+} as const;
+
 /** On a descriptor: its blob is not in the layout; the layer's folder can produce it again. */
 export const BLOB_ABSENT = 'dev.caisson.blob.absent';
 export const REF_NAME = 'org.opencontainers.image.ref.name';
@@ -41,12 +56,14 @@ const EMPTY_INDEX: ImageIndex = { schemaVersion: 2, mediaType: MEDIA_TYPES.index
  */
 export class ImageLayout {
   readonly #folder: string;
+  readonly blobs: Blobs;
   /** Blobs never change, so they are parsed once. */
   readonly #parsed = new Map<Digest, unknown>();
   #made = false;
 
-  constructor(folder: string) {
+  constructor(folder: string, locks: Locks) {
     this.#folder = folder;
+    this.blobs = new Blobs(folder, locks);
   }
 
   async readIndex(): Promise<ImageIndex> {
@@ -64,35 +81,37 @@ export class ImageLayout {
     await writeJson(join(this.#folder, 'index.json'), { ...EMPTY_INDEX, manifests }, 'disk');
   }
 
-  /** Stores a JSON document under its digest. */
-  async putJson(mediaType: string, value: unknown): Promise<Descriptor> {
-    const text = JSON.stringify(value);
-    const digest: Digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
+  /** Stores a small text under its digest. */
+  async putDocument(digest: Digest, bytes: Uint8Array): Promise<void> {
     await this.#make();
-    await createAtomically(this.#blob(digest), text, 'disk');
-    return { mediaType, digest, size: Buffer.byteLength(text) };
+    await createAtomically(this.blobs.path(digest), bytes, 'disk');
   }
 
-  /** @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there */
-  async readBlob(digest: Digest): Promise<unknown> {
+  /** What `parse` makes of a small text. @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there */
+  async read<T>(digest: Digest, parse: (bytes: Uint8Array) => T): Promise<T> {
     const known = this.#parsed.get(digest);
-    if (known !== undefined) return known;
-    const path = this.#blob(digest);
-    const value = await readJson(path);
-    if (value === undefined || value === null) {
-      throw new CaissonError('ERR_STORE_CORRUPT', { path, reason: 'the blob is missing' });
-    }
+    if (known !== undefined) return known as T;
+    const value = parse(await this.readDocument(digest));
     this.#parsed.set(digest, value);
     return value;
   }
 
+  /** @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there */
+  async readDocument(digest: Digest): Promise<Uint8Array> {
+    const path = this.blobs.path(digest);
+    try {
+      return await readFile(path);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      throw new CaissonError('ERR_STORE_CORRUPT', { path, reason: 'the blob is missing' });
+    }
+  }
+
   /** Removes every blob but those of `kept`. The caller holds IMAGES_LOCK exclusively. */
   async removeBlobsExcept(kept: ReadonlySet<Digest>): Promise<void> {
-    const folder = join(this.#folder, 'blobs/sha256');
-    for (const name of await readdir(folder).catch(absentIsEmpty)) {
-      const digest: Digest = `sha256:${name}`;
+    for (const digest of (await this.blobs.list()).keys()) {
       if (kept.has(digest)) continue;
-      await unlink(join(folder, name));
+      await unlink(this.blobs.path(digest));
       this.#parsed.delete(digest);
     }
   }
@@ -104,21 +123,4 @@ export class ImageLayout {
     await createAtomically(join(this.#folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}\n');
     this.#made = true;
   }
-
-  #blob(digest: Digest): string {
-    // Checked before it becomes a path.
-    const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
-    if (hex === undefined) {
-      throw new CaissonError('ERR_STORE_CORRUPT', {
-        path: this.#folder,
-        reason: `${JSON.stringify(digest)} is not a digest`,
-      });
-    }
-    return join(this.#folder, 'blobs/sha256', hex);
-  }
-}
-
-function absentIsEmpty(error: unknown): string[] {
-  if (isAbsent(error)) return [];
-  throw error;
 }

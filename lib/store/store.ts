@@ -1,4 +1,4 @@
-import { access, chmod, constants, readdir } from 'node:fs/promises';
+import { access, chmod, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { ContainerRecords } from './containers.js';
@@ -13,6 +13,7 @@ import {
 } from './identity.js';
 import type { IdMap } from './id-map.js';
 import { ImageLayout } from './images.js';
+import { Layers } from './layers.js';
 import { Leases } from './leases.js';
 import { Locks, type Locker } from './locks.js';
 import { makeLayer, SKELETON } from './skeleton.js';
@@ -42,6 +43,7 @@ export class Store {
   readonly locks: Locks;
   readonly containers: ContainerRecords;
   readonly images: ImageLayout;
+  readonly layers: Layers;
   readonly leases: Leases;
 
   constructor({ root, mode, locker }: StoreOptions) {
@@ -49,18 +51,14 @@ export class Store {
     this.mode = mode;
     this.locks = new Locks(join(root, 'locks'), locker);
     this.containers = new ContainerRecords(join(root, 'containers'), locker, this.locks);
-    this.images = new ImageLayout(join(root, 'images'));
+    this.images = new ImageLayout(join(root, 'images'), this.locks);
+    this.layers = new Layers(root);
     this.leases = new Leases(join(root, 'leases'), locker, this.locks);
   }
 
   /** Absolute path of something that is named relative to the store. */
   path(...names: string[]): string {
     return join(this.root, ...names);
-  }
-
-  /** Keys of the layers that are complete. */
-  async layerKeys(): Promise<string[]> {
-    return (await readdir(this.path('layers'))).filter((name) => !name.startsWith('.'));
   }
 }
 

@@ -30,8 +30,15 @@ afterEach(async () => {
 const importFrom = (dir: string, config = {}, signal?: AbortSignal): Promise<ImageRecord> =>
   importRootfs(parts, parseFromRootfs(dir, config, signal === undefined ? {} : { signal }));
 
-const layers = async (): Promise<string[]> =>
-  (await readdir(parts.store.path('layers'))).filter((name) => name !== 'skeleton');
+/** Those of images, each with what is known of it beside it. */
+async function layers(): Promise<string[]> {
+  const names = (await readdir(parts.store.path('layers'))).filter((name) => name !== 'skeleton');
+  const folders = names.filter((name) => !name.endsWith('.json')).sort();
+  expect(names.filter((name) => name.endsWith('.json')).sort()).toEqual(
+    folders.filter((name) => !name.startsWith('.')).map((name) => `${name}.json`),
+  );
+  return folders;
+}
 
 const json = async (path: string): Promise<unknown> =>
   JSON.parse(await readFile(parts.store.path(path), 'utf8'));
@@ -65,7 +72,9 @@ describe('import', () => {
       tags: [],
     });
     expect(await json('images/oci-layout')).toEqual({ imageLayoutVersion: '1.0.0' });
-    const manifest = (await json(`images/blobs/sha256/${image.manifest.slice(7)}`)) as object;
+    const manifest = (await json(
+      `images/blobs/sha256/${image.manifest.digest.slice(7)}`,
+    )) as object;
     expect(manifest).toMatchObject({
       schemaVersion: 2,
       config: { digest: image.id },

@@ -1,0 +1,282 @@
+import { createHash } from 'node:crypto';
+import { constants, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { CaissonError } from '../errors/index.js';
+import { isAbsent, makeFolder, storeError, syncFolder, temporaryName } from './files.js';
+import type { Digest } from './images.js';
+import type { Locks } from './locks.js';
+
+/** What the bytes of a blob go into: a file that grows. */
+export interface BlobSink {
+  /** Bytes that are there already, of a download that was cut off. */
+  readonly offset: number;
+  /** Appends; resolves when it is in the file. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Begins again, over what is there: the sender did not go on where we were. */
+  restart(): Promise<void>;
+}
+
+/** One of known digest that is being fetched. Its bytes are to be checked by who calls `keep`. */
+export interface PartialBlob extends BlobSink {
+  readonly path: string;
+  /** Makes it a blob: on the disk, under its name. */
+  keep(): Promise<void>;
+  /** What came was not it: nothing of it is left. */
+  clear(): Promise<void>;
+  /** The same, and it is not to come again. */
+  discard(): Promise<void>;
+}
+
+/** One whose digest only its end will tell. */
+export interface NewBlob {
+  readonly size: number;
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes it a blob: on the disk, under its name. */
+  keep(): Promise<{ readonly digest: Digest; readonly size: number }>;
+  discard(): Promise<void>;
+}
+
+/** The hexadecimal digits of a digest, which is checked before it becomes a path. */
+export function hexOf(digest: Digest, path: string): string {
+  const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
+  if (hex === undefined) {
+    const reason = `${JSON.stringify(digest)} is not a digest`;
+    throw new CaissonError('ERR_STORE_CORRUPT', { path, reason });
+  }
+  return hex;
+}
+
+/**
+ * The blobs of an OCI image layout, and beside them those that are not whole yet. A whole one never changes and needs
+ * no lock; of one that is being fetched there is one, whoever asks, also from several processes.
+ */
+export class Blobs {
+  readonly #layout: string;
+  readonly #locks: Locks;
+  #made = false;
+
+  constructor(layout: string, locks: Locks) {
+    this.#layout = layout;
+    this.#locks = locks;
+  }
+
+  path(digest: Digest): string {
+    return join(this.#layout, 'blobs/sha256', hexOf(digest, this.#layout));
+  }
+
+  /** Its size, or undefined when it is not there. */
+  async sizeOf(digest: Digest): Promise<number | undefined> {
+    try {
+      return (await stat(this.path(digest))).size;
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Does `work` for a blob that is not there, as the only one who does. `'exists'`: it was there, or somebody else has
+   * just fetched it. What `work` neither keeps nor discards stays, and the next one goes on from there.
+   */
+  async fetch<T>(
+    digest: Digest,
+    size: number,
+    work: (blob: PartialBlob) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T | 'exists'> {
+    const exists = async (): Promise<boolean> => (await this.sizeOf(digest)) !== undefined;
+    if (await exists()) return 'exists';
+    const hex = hexOf(digest, this.#layout);
+    return await this.#locks.hold(
+      // Few files for all of them. Two blobs may share one, and then come one after the other.
+      `blob-${hex.slice(0, 3)}`,
+      'exclusive',
+      async () => {
+        if (await exists()) return 'exists';
+        await this.#make();
+        const file = await GrowingFile.open(this.#partial(hex), size);
+        try {
+          return await work(partialBlob(file, this.path(digest)));
+        } finally {
+          await file.close();
+        }
+      },
+      signal,
+    );
+  }
+
+  /** Begins one whose digest is not known yet. */
+  async begin(): Promise<NewBlob> {
+    await this.#make();
+    const file = await GrowingFile.open(this.#partial(temporaryName()), 0);
+    return newBlob(file, (digest) => this.path(digest));
+  }
+
+  /** What is left of downloads that were cut off and that nobody goes on with. */
+  async partials(): Promise<{ readonly path: string; readonly size: number; readonly at: Date }[]> {
+    const folder = join(this.#layout, PARTIAL);
+    const found = [];
+    for (const name of await namesIn(folder)) {
+      const path = join(folder, name);
+      try {
+        const { size, mtime } = await stat(path);
+        found.push({ path, size, at: mtime });
+      } catch (error) {
+        if (!isAbsent(error)) throw error;
+      }
+    }
+    return found;
+  }
+
+  /** Digests and sizes of those that are whole. */
+  async list(): Promise<Map<Digest, number>> {
+    const folder = join(this.#layout, 'blobs/sha256');
+    const found = new Map<Digest, number>();
+    for (const name of await namesIn(folder)) {
+      if (!/^[0-9a-f]{64}$/.test(name)) continue;
+      const size = await this.sizeOf(`sha256:${name}`);
+      if (size !== undefined) found.set(`sha256:${name}`, size);
+    }
+    return found;
+  }
+
+  #partial(name: string): string {
+    return join(this.#layout, PARTIAL, name);
+  }
+
+  async #make(): Promise<void> {
+    if (this.#made) return;
+    await makeFolder(join(this.#layout, 'blobs/sha256'));
+    await makeFolder(join(this.#layout, PARTIAL));
+    this.#made = true;
+  }
+}
+
+const PARTIAL = 'partial';
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+function partialBlob(file: GrowingFile, final: string): PartialBlob {
+  return {
+    path: file.path,
+    get offset() {
+      return file.offset;
+    },
+    write: (chunk) => file.write(chunk),
+    restart: () => file.restart(),
+    clear: () => file.clear(),
+    discard: () => file.discard(),
+    keep: () => file.publish(final),
+  };
+}
+
+function newBlob(file: GrowingFile, finalOf: (digest: Digest) => string): NewBlob {
+  const hash = createHash('sha256');
+  return {
+    get size() {
+      return file.offset;
+    },
+    write: async (chunk) => {
+      hash.update(chunk);
+      await file.write(chunk);
+    },
+    discard: async () => {
+      await file.discard();
+      await file.close();
+    },
+    keep: async () => {
+      const digest: Digest = `sha256:${hash.digest('hex')}`;
+      try {
+        await file.publish(finalOf(digest));
+      } finally {
+        await file.close();
+      }
+      return { digest, size: file.offset };
+    },
+  };
+}
+
+class GrowingFile {
+  readonly path: string;
+  readonly #file: FileHandle;
+  #offset: number;
+
+  constructor(path: string, file: FileHandle, offset: number) {
+    this.path = path;
+    this.#file = file;
+    this.#offset = offset;
+  }
+
+  /** Goes on with what is there, unless it is more than `most` bytes. */
+  static async open(path: string, most: number): Promise<GrowingFile> {
+    // Not to append: what is written has a place of its own, also when it begins again.
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    const file = await open(path, flags, 0o600);
+    try {
+      const { size } = await file.stat();
+      if (size > most) await file.truncate(0);
+      return new GrowingFile(path, file, size > most ? 0 : size);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    try {
+      for (let done = 0; done < chunk.length;) {
+        const left = chunk.length - done;
+        const { bytesWritten } = await this.#file.write(chunk, done, left, this.#offset);
+        done += bytesWritten;
+        this.#offset += bytesWritten;
+      }
+    } catch (error) {
+      throw storeError(error, this.path);
+    }
+  }
+
+  restart(): Promise<void> {
+    this.#offset = 0;
+    return Promise.resolve();
+  }
+
+  async clear(): Promise<void> {
+    await this.#file.truncate(0);
+    this.#offset = 0;
+  }
+
+  async discard(): Promise<void> {
+    try {
+      await unlink(this.path);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+  }
+
+  /** Gives it a name when it is on the disk. */
+  async publish(path: string): Promise<void> {
+    try {
+      await this.#file.sync();
+      await rename(this.path, path);
+      await syncFolder(dirname(path));
+    } catch (error) {
+      throw storeError(error, path);
+    }
+  }
+
+  /** Twice is silent. */
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
