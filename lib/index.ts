@@ -22,10 +22,12 @@ export type {
   HostOptions,
   ImageFilter,
   ImageListOptions,
-  Layer,
+  PruneImagesOptions,
   PullOptions,
   RemoveImageOptions,
 } from './image/options.js';
+export type { Layer } from './image/history.js';
+export type { ImagesUsage, ImageUsage } from './image/usage.js';
 export type { ImageId } from './image/resolved-image.js';
 export type { Digest } from './store/index.js';
 

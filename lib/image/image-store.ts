@@ -7,9 +7,10 @@ import type { Digest } from '../store/images.js';
 import type { ImageConfig } from './config.js';
 import { Image } from './image.js';
 import type { Operation } from './operation.js';
-import type { HostOptions, ImageListOptions, PullOptions } from './options.js';
+import type { HostOptions, ImageListOptions, PruneImagesOptions, PullOptions } from './options.js';
 import { pruneImages } from './remove.js';
-import { parseCall } from './request.js';
+import { parsePrune } from './request.js';
+import { imagesUsage, type ImagesUsage } from './usage.js';
 
 type Unbound<O> = Omit<O, 'runtime'>;
 
@@ -56,11 +57,25 @@ export class ImageStore {
     return await Image.load(source, this.#bind(options));
   }
 
-  /** Removes the images that have no name and that nobody uses; returns their ids. */
-  async prune(options?: Unbound<Call>): Promise<Digest[]> {
-    const { signal } = parseCall(options);
-    throwIfAborted(signal);
-    return await pruneImages(await partsOf(this.#runtime, 'prune images'));
+  /**
+   * Removes the images that have no name and that no container uses, or which of them the options say, with their
+   * layers, and what is left of downloads that were cut off. Returns the ids.
+   *
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`, `ERR_RUNTIME_CLOSED`
+   */
+  async prune(options?: Unbound<PruneImagesOptions>): Promise<Digest[]> {
+    const request = parsePrune(options);
+    throwIfAborted(request.signal);
+    return await pruneImages(await partsOf(this.#runtime, 'prune images'), request);
+  }
+
+  /**
+   * What the images of the store take, each, together, and how much of it `prune({ dangling: false })` would free.
+   *
+   * @throws {@link CaissonError} `ERR_RUNTIME_CLOSED`
+   */
+  async diskUsage(): Promise<ImagesUsage> {
+    return await imagesUsage(await partsOf(this.#runtime, 'measure the images'));
   }
 
   #bind<O extends object>(options: O | undefined): O & { runtime: Runtime } {

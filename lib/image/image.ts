@@ -6,6 +6,7 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { partsOf } from '../runtime/runtime.js';
 import type { Digest } from '../store/images.js';
 import type { ImageConfig } from './config.js';
+import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
 import { failedOperation, type Operation } from './operation.js';
@@ -13,11 +14,10 @@ import type {
   Auth,
   HostOptions,
   ImageListOptions,
-  Layer,
   PullOptions,
   RemoveImageOptions,
 } from './options.js';
-import { findImage, listImages, tagImage, type ImageRecord } from './records.js';
+import { findImage, hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
 import { familiar, parseReference } from './reference.js';
 import { removeImage } from './remove.js';
 import { parseCall, parseFromRootfs, parseHost, parseList, parseRemove } from './request.js';
@@ -187,10 +187,15 @@ export class Image {
     });
   }
 
-  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
+  /**
+   * How it was made, newest step first, as its configuration tells it.
+   *
+   * @throws {@link CaissonError} `ERR_RUNTIME_CLOSED`
+   */
   async history(): Promise<Layer[]> {
-    this.#stored('history');
-    return await Promise.reject(notYet('Image.history()'));
+    const { parts, record } = this.#stored('history');
+    parts.assertOpen('read the history of an image');
+    return await historyOf(parts.store, record);
   }
 
   /**
@@ -218,9 +223,3 @@ export class Image {
 
 const stored = (parts: RuntimeParts, record: ImageRecord): Image =>
   new Image({ kind: 'stored', parts, record });
-
-function hasLabel({ Labels = {} }: ImageConfig, label: string): boolean {
-  const equals = label.indexOf('=');
-  if (equals < 0) return label in Labels;
-  return Labels[label.slice(0, equals)] === label.slice(equals + 1);
-}

@@ -41,9 +41,11 @@ export interface PullOptions extends Call {
   auth?: Auth;
 }
 
-/** One entry of `Image.history()`, which is not in this version. */
-export interface Layer {
-  readonly createdBy: string;
-  readonly createdAt: Date | null;
-  readonly sizeBytes: number;
+export interface PruneImagesOptions extends Call {
+  /** Only images without a name. `false`: all that no container uses. @defaultValue `true` */
+  dangling?: boolean;
+  /** Only images that were made before. */
+  until?: Date;
+  /** `key` or `key=value`; all of them must match. */
+  labels?: string | string[];
 }

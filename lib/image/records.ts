@@ -21,6 +21,8 @@ import { familiar, normalize } from './reference.js';
 
 /** In the index: where the layers are, lowest first, when they are not named by their diffIDs. */
 const LAYERS = 'dev.caisson.layers';
+/** In the index: what it was pulled as, by digest. One for each name, as the names are. */
+const SOURCE = 'dev.caisson.source';
 /** In the index: size of the layers without compression. */
 const SIZE = 'dev.caisson.size';
 
@@ -38,6 +40,8 @@ export interface ImageRecord {
   readonly layers: readonly string[];
   readonly sizeBytes: number;
   readonly created: Date | undefined;
+  /** What it was pulled as, by digest. */
+  readonly source: string | undefined;
   /** As people write them. */
   readonly tags: readonly string[];
 }
@@ -84,6 +88,7 @@ async function readImage(
       annotations[SIZE] ?? manifest.layers.reduce((sum, { size }) => sum + size, 0),
     ),
     created: created === undefined ? undefined : new Date(created),
+    source: annotations[SOURCE],
     tags: tags.sort(),
   };
 }
@@ -122,6 +127,8 @@ export interface NewImage {
   readonly sizeBytes: number;
   /** Full names that it gets; who has one loses it. */
   readonly names: readonly string[];
+  /** What it was pulled as: `docker.io/library/alpine@sha256:…`, which may be the digest of an index. */
+  readonly source?: string;
 }
 
 /** Writes the documents of an image whose blobs and layers are there, and lists it. Holds IMAGES_LOCK itself. */
@@ -151,6 +158,7 @@ export async function addImage(
           [CREATED]: new Date().toISOString(),
           [SIZE]: String(image.sizeBytes),
           ...(named ? {} : { [LAYERS]: image.keys.join(',') }),
+          ...(image.source === undefined ? {} : { [SOURCE]: image.source }),
         },
       };
       manifests = [...manifests, found];
@@ -202,4 +210,11 @@ function retag(
   });
   if (model === undefined) return kept;
   return [...kept, { ...model, annotations: { ...model.annotations, [REF_NAME]: name } }];
+}
+
+/** `key` or `key=value`. */
+export function hasLabel({ Labels = {} }: ImageConfig, label: string): boolean {
+  const equals = label.indexOf('=');
+  if (equals < 0) return label in Labels;
+  return Labels[label.slice(0, equals)] === label.slice(equals + 1);
 }

@@ -5,7 +5,7 @@ import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
 import { removeFolder } from './folders.js';
 import { callsOf, dropHold, leaseName } from './holds.js';
-import { listImages, type ImageRecord } from './records.js';
+import { hasLabel, listImages, type ImageRecord } from './records.js';
 
 /**
  * Removes an image with all its names, then the layers that nobody uses. In this order: what is listed
@@ -83,11 +83,24 @@ async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): 
   return taken;
 }
 
-/** Removes nameless images that nobody uses, and layers that a removal left. */
-export async function pruneImages(parts: RuntimeParts): Promise<Digest[]> {
+/** Which images `prune` removes, of those that nobody uses. */
+export interface PruneRequest {
+  /** Only those without a name. */
+  readonly dangling: boolean;
+  /** Only those made before. */
+  readonly until: Date | undefined;
+  /** `key` or `key=value`; all must match. */
+  readonly labels: readonly string[];
+}
+
+/** Removes images that nobody uses, and what is left of downloads that were cut off; returns the ids. */
+export async function pruneImages(parts: RuntimeParts, request: PruneRequest): Promise<Digest[]> {
+  const { dangling, until, labels } = request;
   const removed: Digest[] = [];
-  for (const { id, tags } of await listImages(parts.store)) {
-    if (tags.length > 0) continue;
+  for (const { id, tags, created, config } of await listImages(parts.store)) {
+    if (dangling && tags.length > 0) continue;
+    if (until !== undefined && (created === undefined || created >= until)) continue;
+    if (!labels.every((label) => hasLabel(config, label))) continue;
     try {
       await removeImage(parts, id, { force: false });
       removed.push(id);
@@ -100,6 +113,7 @@ export async function pruneImages(parts: RuntimeParts): Promise<Digest[]> {
       }
     }
   }
+  await parts.store.images.blobs.removePartials(until ?? new Date());
   return removed;
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../errors/arguments.js';
 import { parseImageConfig, type ImageConfig } from './config.js';
 import { parseReference } from './reference.js';
+import type { PruneRequest } from './remove.js';
 
 const CALL = ['runtime', 'signal'];
 
@@ -61,19 +62,32 @@ export function parseList(options: unknown = {}): ListRequest {
     bag['filter'] === undefined
       ? {}
       : checkBag(bag['filter'], 'filter', new Set(['reference', 'label']));
-  const label = filter['label'] ?? [];
   return {
     ...call(bag),
     reference:
       filter['reference'] === undefined
         ? undefined
         : parseReference(checkName(filter['reference'], 'filter.reference'), 'filter.reference'),
-    labels: (Array.isArray(label) ? label : [label]).map((one) => checkString(one, 'filter.label')),
+    labels: labelList(filter['label'], 'filter.label'),
   };
 }
 
 export function parseCall(options: unknown = {}): CallRequest {
   return call(checkBag(options, 'options', new Set(CALL)));
+}
+
+export function parsePrune(options: unknown = {}): CallRequest & PruneRequest {
+  const bag = checkBag(options, 'options', new Set([...CALL, 'dangling', 'until', 'labels']));
+  const { dangling, until, labels } = bag;
+  if (until !== undefined && !(until instanceof Date && !Number.isNaN(until.getTime()))) {
+    throw invalid('until', `must be a Date, not ${kindOf(until)}`);
+  }
+  return {
+    ...call(bag),
+    dangling: dangling === undefined ? true : checkBoolean(dangling, 'dangling'),
+    until,
+    labels: labelList(labels, 'labels'),
+  };
 }
 
 export function parseRemove(options: unknown = {}): { readonly force: boolean } {
@@ -85,6 +99,10 @@ const call = (bag: Bag): CallRequest => ({
   runtime: bag['runtime'],
   signal: checkSignal(bag['signal'], 'signal'),
 });
+
+function labelList(value: unknown = [], option: string): readonly string[] {
+  return (Array.isArray(value) ? value : [value]).map((one) => checkString(one, option));
+}
 
 function absolutePaths(value: unknown, option: string): readonly string[] {
   if (value === undefined) return [];

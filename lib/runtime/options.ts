@@ -1,3 +1,4 @@
+import type { ImagesUsage } from '../image/usage.js';
 import type { Labels } from './call.js';
 import type { Mode } from './parts.js';
 
@@ -59,6 +60,7 @@ export interface EventsOptions {
   signal?: AbortSignal;
 }
 
+/** What a store takes on the disk, as far as it is kept account of. */
 export interface DiskUsage {
-  bytes: number;
+  readonly images: ImagesUsage;
 }

@@ -126,9 +126,13 @@ export class Runtime implements AsyncDisposable {
     return Promise.reject(notYet('Runtime.listen()'));
   }
 
-  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
-  diskUsage(): Promise<DiskUsage> {
-    return Promise.reject(notYet('Runtime.diskUsage()', 'version 0.3'));
+  /**
+   * What its store takes on the disk: images, in this version.
+   *
+   * @throws {@link CaissonError} `ERR_RUNTIME_CLOSED`
+   */
+  async diskUsage(): Promise<DiskUsage> {
+    return { images: await this.images.diskUsage() };
   }
 
   /**

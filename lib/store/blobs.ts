@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { constants, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
-import { isAbsent, makeFolder, storeError, syncFolder, temporaryName } from './files.js';
+import { isAbsent, makeFolder, storeError, syncFolder, TEMPORARY, temporaryName } from './files.js';
 import type { Digest } from './images.js';
 import type { Locks } from './locks.js';
 
@@ -88,8 +88,7 @@ export class Blobs {
     if (await exists()) return 'exists';
     const hex = hexOf(digest, this.#layout);
     return await this.#locks.hold(
-      // Few files for all of them. Two blobs may share one, and then come one after the other.
-      `blob-${hex.slice(0, 3)}`,
+      lockOf(hex),
       'exclusive',
       async () => {
         if (await exists()) return 'exists';
@@ -110,6 +109,19 @@ export class Blobs {
     await this.#make();
     const file = await GrowingFile.open(this.#partial(temporaryName()), 0);
     return newBlob(file, (digest) => this.path(digest));
+  }
+
+  /** Removes those that nobody is fetching and that were last written to before `at`. */
+  async removePartials(at: Date): Promise<void> {
+    for (const partial of await this.partials()) {
+      const name = basename(partial.path);
+      // A new one has no lock: it is somebody's for as long as it grows.
+      const oldest = name.startsWith(TEMPORARY) ? new Date(Date.now() - ABANDONED_MS) : at;
+      if (partial.at >= oldest) continue;
+      await this.#locks.tryHold(lockOf(name), 'exclusive', async () => {
+        await unlink(partial.path).catch(ignoreAbsent);
+      });
+    }
   }
 
   /** What is left of downloads that were cut off and that nobody goes on with. */
@@ -153,6 +165,14 @@ export class Blobs {
 }
 
 const PARTIAL = 'partial';
+const ABANDONED_MS = 60 * 60 * 1000;
+
+/** Few files for all of them. Two blobs may share one, and then come one after the other. */
+const lockOf = (hex: string): string => `blob-${hex.replace(/[^0-9a-f]/g, '').slice(0, 3)}`;
+
+function ignoreAbsent(error: unknown): void {
+  if (!isAbsent(error)) throw error;
+}
 
 async function namesIn(folder: string): Promise<string[]> {
   try {
@@ -257,11 +277,7 @@ class GrowingFile {
   }
 
   async discard(): Promise<void> {
-    try {
-      await unlink(this.path);
-    } catch (error) {
-      if (!isAbsent(error)) throw error;
-    }
+    await unlink(this.path).catch(ignoreAbsent);
   }
 
   /** Gives it a name when it is on the disk. */

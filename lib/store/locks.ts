@@ -34,6 +34,21 @@ export class Locks {
     }
   }
 
+  /** As `hold`, but only if nobody else holds it now; undefined otherwise. */
+  async tryHold<T>(
+    name: string,
+    mode: 'shared' | 'exclusive',
+    work: () => Promise<T>,
+  ): Promise<T | undefined> {
+    const lock = await this.#locker.lock(this.#path(name), mode, false);
+    if (lock === null) return undefined;
+    try {
+      return await work();
+    } finally {
+      lock.release();
+    }
+  }
+
   #path(name: string): string {
     return join(this.#folder, `${name}.lock`);
   }

@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CaissonError } from '../../../lib/errors/index.js';
 import { useImage } from '../../../lib/image/holds.js';
 import { importRootfs } from '../../../lib/image/import.js';
+import { parsePrune } from '../../../lib/image/request.js';
+import { imagesUsage } from '../../../lib/image/usage.js';
 import { findImage, listImages, tagImage, type ImageRecord } from '../../../lib/image/records.js';
 import { pruneImages, removeImage } from '../../../lib/image/remove.js';
 import { parseFromRootfs } from '../../../lib/image/request.js';
@@ -276,8 +278,66 @@ describe('remove', () => {
     const c = await importFrom(await source(folder.path, 'c'));
     await tagImage(parts.store, b.id, 'docker.io/library/b:1');
     await containerOf(c, 'web');
-    expect(await pruneImages(parts)).toEqual([a.id]);
+    expect(await pruneImages(parts, parsePrune())).toEqual([a.id]);
     expect((await listImages(parts.store)).map(({ id }) => id).sort()).toEqual([b.id, c.id].sort());
+    // With a name too, once it is asked for; never what is used.
+    expect(await pruneImages(parts, parsePrune({ dangling: false }))).toEqual([b.id]);
+  });
+
+  test('prune goes by age and labels', async () => {
+    const old = await importFrom(await source(folder.path, 'a'), { Labels: { x: '1' } });
+    const before = new Date(Date.now() - 60_000);
+    expect(await pruneImages(parts, parsePrune({ until: before }))).toEqual([]);
+    expect(await pruneImages(parts, parsePrune({ labels: ['x=2'] }))).toEqual([]);
+    expect(await pruneImages(parts, parsePrune({ labels: 'x', until: new Date() }))).toEqual([
+      old.id,
+    ]);
+  });
+
+  test('prune takes what is left of a download, unless somebody is at it', async () => {
+    const { blobs } = parts.store.images;
+    const digest = `sha256:${'d'.repeat(64)}` as const;
+    await blobs.fetch(digest, 9, (blob) => blob.write(Buffer.from('half')));
+    await blobs.fetch(digest, 9, async (blob) => {
+      expect(blob.offset).toBe(4);
+      await pruneImages(parts, parsePrune());
+    });
+    expect(await blobs.partials()).toMatchObject([{ size: 4 }]);
+    expect(await imagesUsage(parts)).toMatchObject({ partialBytes: 4, reclaimableBytes: 4 });
+    await pruneImages(parts, parsePrune());
+    expect(await blobs.partials()).toEqual([]);
+  });
+
+  test('what a lease names stays, blobs too', async () => {
+    const { store } = parts;
+    const blob = await store.images.blobs.begin();
+    await blob.write(Buffer.from('coming'));
+    const { digest } = await blob.keep();
+    const name = `blobs/${digest.slice(7)}`;
+    const lease = await store.leases.take('pull-1', [name], () => Promise.resolve());
+    const a = await importFrom(await source(folder.path, 'a'));
+    await removeImage(parts, a.id, { force: false });
+    expect(await store.images.blobs.sizeOf(digest)).toBe(6);
+    lease.release();
+    const b = await importFrom(await source(folder.path, 'b'));
+    await removeImage(parts, b.id, { force: false });
+    expect(await store.images.blobs.sizeOf(digest)).toBeUndefined();
+  });
+
+  test('usage counts what is shared, and who uses it', async () => {
+    const dir = await source(folder.path, 'a');
+    const a = await importFrom(dir);
+    await importFrom(dir, { Cmd: ['x'] });
+    await importFrom(await source(folder.path, 'b'));
+    await containerOf(a, 'web');
+    const usage = await imagesUsage(parts);
+    expect(usage).toMatchObject({ layerBytes: 4096, partialBytes: 0, reclaimableBytes: 2048 });
+    expect(usage.blobBytes).toBeGreaterThan(500);
+    expect(usage.images.map(({ sharedBytes, containers }) => [sharedBytes, containers])).toEqual([
+      [2048, 1],
+      [2048, 0],
+      [0, 0],
+    ]);
   });
 });
 
