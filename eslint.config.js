@@ -8,6 +8,7 @@ const LAYERS = [
   ['errors'],
   ['native'],
   ['host', 'store'],
+  ['archive'],
   ['runtime'],
   ['image', 'network', 'volume'],
   ['container'],

@@ -44,6 +44,8 @@ export interface ErrorDetails {
   ERR_IMAGE_INVALID: { readonly reference: string; readonly reason: string };
   /** `what`: `'a blob'`, `'a manifest'`. */
   ERR_DIGEST_MISMATCH: { readonly what: string; readonly expected: string; readonly found: string };
+  /** `member`: the file in the archive that is wrong, where it is one. */
+  ERR_IMAGE_ARCHIVE_INVALID: { readonly reason: string; readonly member?: string };
   ERR_IMAGE_IN_USE: { readonly reference: string; readonly by: readonly string[] };
   ERR_IMPORT_FAILED: KernelFailure & { readonly source: string };
 
@@ -141,6 +143,8 @@ export const MESSAGES: Text = {
   ERR_IMAGE_NOT_FOUND: (d) => `no such image: ${quote(d.reference)}`,
   ERR_IMAGE_INVALID: (d) => `the image ${quote(d.reference)} is not valid: ${d.reason}`,
   ERR_DIGEST_MISMATCH: (d) => `${d.what} came with the digest ${d.found}, not ${d.expected}`,
+  ERR_IMAGE_ARCHIVE_INVALID: (d) =>
+    `the image archive is not valid: ${d.member === undefined ? '' : `${quote(d.member)}: `}${d.reason}`,
   ERR_IMAGE_IN_USE: (d) => `the image ${quote(d.reference)} is in use by ${d.by.join(', ')}`,
   ERR_IMPORT_FAILED: (d) => `${quote(d.source)} could not be imported: ${about(d)}`,
 

@@ -31,6 +31,11 @@ export type Need =
   | 'runc'
   | 'bwrap'
   | 'docker'
+  | 'dockerd'
+  | 'skopeo'
+  | 'umoci'
+  | 'buildah'
+  | 'podman'
   | 'mmdebstrap'
   | 'strace'
   | 'nft'
@@ -91,6 +96,11 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   runc: () => runs('runc', '--version'),
   bwrap: () => runs('bwrap', '--version'),
   docker: () => runs('docker', 'info'),
+  dockerd: () => PROBES.root() ?? runs('dockerd', '--version') ?? runs('docker', '--version'),
+  skopeo: () => runs('skopeo', '--version'),
+  umoci: () => runs('umoci', '--version'),
+  buildah: () => runs('buildah', '--version'),
+  podman: () => runs('podman', '--version'),
   mmdebstrap: () => runs('mmdebstrap', '--version'),
   strace: () => runs('strace', '--version'),
   nft: () => runs('nft', '--version'),
