@@ -2,10 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test, type TestContext } from 'vitest';
 
 import { Container, type Limits } from '../../lib/index.js';
 import { cgroupMode, missing, needs, type Need } from '../helpers/needs.js';
+import { times } from '../helpers/patience.js';
 import { testRuntime } from '../helpers/runtime.js';
 
 const { describe } = needs('native', 'root', 'cgroups');
@@ -14,7 +16,7 @@ const t = testRuntime();
 /** A test that says what it lacks. */
 const where = (...names: Need[]) => {
   const lack = missing(...names);
-  return (name: string, body: () => Promise<void>): void => {
+  return (name: string, body: (context: TestContext) => Promise<void>): void => {
     test.skipIf(lack !== null)(lack === null ? name : `${name} (${lack})`, body);
   };
 };
@@ -55,32 +57,77 @@ describe('huge pages', () => {
   });
 });
 
-// That it then bites is BFQ's word: on a disk in memory the processors decide who comes first.
 describe('a weight on a disk', () => {
   let device: string;
-  let scheduler: string;
+  let queue: string;
 
   beforeEach(() => {
     const file = `${t.store.root}/disk`;
-    execFileSync('truncate', ['-s', '64M', file]);
+    execFileSync('dd', ['if=/dev/zero', `of=${file}`, 'bs=1M', 'count=64', 'status=none']);
     device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
-    scheduler = `/sys/block/${basename(device)}/queue/scheduler`;
-    writeFileSync(scheduler, 'bfq');
+    queue = `/sys/block/${basename(device)}/queue`;
+    writeFileSync(`${queue}/scheduler`, 'bfq');
   });
   afterEach(() => {
-    writeFileSync(scheduler, 'none');
+    writeFileSync(`${queue}/scheduler`, 'none');
     execFileSync('losetup', ['--detach', device]);
   });
 
-  where('bfq')('is what the scheduler has of the container’s group', async () => {
-    await using box = await t.sleeper({ limits: { io: [{ device, weight: 800 }] } });
-    const { pid } = await box.inspect();
-    const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-    const number = readFileSync(`/sys/block/${basename(device)}/dev`, 'utf8').trim();
+  /** A file of a container's group, in the hierarchy that has disks. */
+  const read = async (box: Container, v2: string, v1: string): Promise<string> => {
+    const groups = readFileSync(`/proc/${(await box.inspect()).pid}/cgroup`, 'utf8');
     const file =
       cgroupMode() === 'v2'
-        ? `/sys/fs/cgroup${/^0::(.*)$/m.exec(groups)?.[1]}/io.bfq.weight`
-        : `/sys/fs/cgroup/blkio${/^\d+:blkio:(.*)$/m.exec(groups)?.[1]}/blkio.bfq.weight_device`;
-    expect(readFileSync(file, 'utf8').split('\n')).toContain(`${number} 800`);
+        ? `/sys/fs/cgroup${/^0::(.*)$/m.exec(groups)?.[1]}/${v2}`
+        : `/sys/fs/cgroup/blkio${/^\d+:blkio:(.*)$/m.exec(groups)?.[1]}/${v1}`;
+    return readFileSync(file, 'utf8');
+  };
+  const number = (): string => readFileSync(`${queue}/../dev`, 'utf8').trim();
+
+  where('bfq')('is what the scheduler has of the container’s group', async () => {
+    await using box = await t.sleeper({ limits: { io: [{ device, weight: 800 }] } });
+    const weights = await read(box, 'io.bfq.weight', 'blkio.bfq.weight_device');
+    expect(weights.split('\n')).toContain(`${number()} 800`);
+  });
+
+  /** What two containers have read in the same time, each with so many readers that one always waits. */
+  const readBy = async (...weights: [number, number]): Promise<[number, number]> => {
+    const reader = `while :; do dd if=${device} of=/dev/null bs=1M iflag=direct status=none; done`;
+    const argv = ['sh', '-c', `for i in $(seq ${times(16)}); do (${reader}) & done; wait`];
+    const start = (weight: number): Promise<Container> =>
+      t.sleeper({ argv, security: { devices: [device] }, limits: { io: [{ device, weight }] } });
+    await using one = await start(weights[0]);
+    await using two = await start(weights[1]);
+    const total = async (box: Container): Promise<number> => {
+      const counts = await read(box, 'io.stat', 'blkio.bfq.io_service_bytes');
+      return Number(new RegExp(`^${number()} (?:Read |rbytes=)(\\d+)`, 'm').exec(counts)?.[1] ?? 0);
+    };
+    const totals = () => Promise.all([total(one), total(two)]);
+    while ((await totals()).includes(0)) await sleep(50);
+    await sleep(500);
+    const before = await totals();
+    await sleep(2_000);
+    const after = await totals();
+    return [after[0] - before[0], after[1] - before[1]];
+  };
+
+  where('bfq')('is how much of a busy disk each has', async (context) => {
+    try {
+      // On a disk in memory the processors would decide who comes first.
+      execFileSync('losetup', ['--direct-io=on', device], { stdio: 'pipe' });
+    } catch {
+      context.skip('needs a temp folder on a disk, for a file that is read past the page cache');
+    }
+    // One request at a time, and nobody before his turn because he seems to be waited for.
+    writeFileSync(`${queue}/iosched/strict_guarantees`, '1');
+    writeFileSync(`${queue}/iosched/low_latency`, '0');
+    // 5 or 6 times as much, for a reader begins anew at the end of the disk; less where the processors have too much
+    // to do, which favours one of the two whatever they weigh.
+    const [more, less] = await readBy(800, 100);
+    expect(less).toBeGreaterThan(0);
+    expect(more / less).toBeGreaterThan(2);
+    const [few, many] = await readBy(100, 800);
+    expect(few).toBeGreaterThan(0);
+    expect(many / few).toBeGreaterThan(2);
   });
 });
