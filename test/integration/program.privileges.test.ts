@@ -103,10 +103,12 @@ const BODY = `
   for (const noNewPrivileges of [false, true]) {
     const box = await start(['sleep', '1000'], { noNewPrivileges });
     // What its own root gives.
-    const made = 'cp /bin/rights /bin/made-suid && chmod 4755 /bin/made-suid; cp /bin/rights /bin/made-fcap && rights give /bin/made-fcap';
-    const { stderr } = await box.exec(['sh', '-c', made], { user: 'root', check: true });
+    const made = 'cp /bin/rights /bin/made-suid && chmod 4755 /bin/made-suid && cp /bin/rights /bin/made-fcap && rights give /bin/made-fcap';
+    await box.exec(['sh', '-c', made], { user: 'root', check: true });
     const says = result[noNewPrivileges ? 'without' : 'with'] = {};
-    for (const name of [...names, 'made-suid', 'made-fcap']) says[name] = (await box.exec([name])).stdout;
+    const all = [...names, 'made-suid', 'made-fcap'];
+    const lines = (await box.exec(['sh', '-c', all.join(';')])).stdout.trim().split('\\n');
+    all.forEach((name, i) => (says[name] = lines[i]));
     const upper = options.root + '/containers/' + box.id + '/upper/bin/made-fcap';
     if (process.getuid() === 0) result.whose = Number(execFileSync(rights, ['of', upper]));
     await box.remove({ force: true });
@@ -118,7 +120,7 @@ const BODY = `
   }
   // Not of the machine's own network, whoever has given it.
   if (userns === undefined) result.host = await Promise.all(['rights', 'suid', 'fcap', '/b/fcap'].map(async (name) =>
-    (await Container.run(image, [name], { user: 'app', runtime, mounts, networks: 'host' })).stdout));
+    (await Container.run(image, [name], { user: 'app', runtime, mounts, networks: 'host' })).stdout.trim()));
   await runtime.close();
   process.stdout.write(JSON.stringify(result));`;
 
@@ -142,9 +144,9 @@ const CASES: Readonly<Record<string, Case>> = {
   'subordinate ids': { programs: user, uid: USER_ID, rootId: USER_ID, appId: 300_999 },
 };
 
-const NOTHING = '1000 0\n';
-const ROOT = '0 1\n';
-const RIGHT = '1000 1\n';
+const NOTHING = '1000 0';
+const ROOT = '0 1';
+const RIGHT = '1000 1';
 
 describe.each(Object.entries(CASES))('%s', (_, { programs, uid, userns, rootId, appId }) => {
   test('rights are those of the root inside, and of no other', { timeout: 60_000 }, async () => {
@@ -189,7 +191,7 @@ describe.each(Object.entries(CASES))('%s', (_, { programs, uid, userns, rootId, 
     expect(JSON.parse(stdout)).toEqual({
       with: { ...given, uids: [appId, rootId, rootId, rootId] },
       without: { ...none, uids: [appId, appId, appId, appId] },
-      ...(rootless ? { host: [NOTHING, '0 0\n', NOTHING, NOTHING] } : { whose: rootId }),
+      ...(rootless ? { host: [NOTHING, '0 0', NOTHING, NOTHING] } : { whose: rootId }),
     });
   });
 });
