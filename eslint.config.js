@@ -10,6 +10,7 @@ const LAYERS = [
   ['host', 'store'],
   ['archive'],
   ['runtime'],
+  ['registry'],
   ['image', 'network', 'volume'],
   ['container'],
   ['build', 'oci'],

@@ -3,6 +3,7 @@
 export { Runtime } from './runtime/runtime.js';
 export type { Call, Labels, Size } from './runtime/call.js';
 export type {
+  Auth,
   CloseOptions,
   DiskUsage,
   EventFilter,
@@ -18,7 +19,6 @@ export type { ImageConfig } from './image/config.js';
 export type { ImageStore } from './image/image-store.js';
 export type { Operation } from './image/operation.js';
 export type {
-  Auth,
   HostOptions,
   ImageFilter,
   ImageListOptions,

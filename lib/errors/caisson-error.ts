@@ -67,20 +67,29 @@ export class BuildError extends CaissonError<'ERR_BUILD_FAILED'> {
   }
 }
 
+/** One of the messages in a registry's answer. */
+export interface RegistryMessage {
+  /** As the distribution specification has it, for example `'MANIFEST_UNKNOWN'`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+type RegistryCode = 'ERR_REGISTRY_FAILED' | 'ERR_REGISTRY_DENIED' | 'ERR_MANIFEST_NOT_FOUND';
+
 /** A registry said no. `errors` is the list of its answer. */
-export class RegistryError extends CaissonError<'ERR_REGISTRY_FAILED'> {
+export class RegistryError<C extends RegistryCode = RegistryCode> extends CaissonError<C> {
   override readonly name = 'RegistryError';
   readonly status: number;
-  readonly errors: readonly { code: string; message: string }[];
+  readonly errors: readonly RegistryMessage[];
 
   constructor(
-    registry: string,
-    status: number,
-    errors: readonly { code: string; message: string }[],
+    code: C,
+    details: ErrorDetails[C],
+    errors: readonly RegistryMessage[],
     options?: CaissonErrorOptions,
   ) {
-    super('ERR_REGISTRY_FAILED', { registry, status }, options);
-    this.status = status;
+    super(code, details, options);
+    this.status = details.status;
     this.errors = errors;
   }
 }

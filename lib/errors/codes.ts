@@ -91,7 +91,32 @@ export interface ErrorDetails {
     readonly reason: string;
   };
   ERR_BUILD_FAILED: { readonly step: string };
-  ERR_REGISTRY_FAILED: { readonly registry: string; readonly status: number };
+
+  // registries
+  ERR_REGISTRY_FAILED: RegistryAnswer;
+  ERR_REGISTRY_DENIED: RegistryAnswer;
+  ERR_MANIFEST_NOT_FOUND: RegistryAnswer & { readonly reference: string };
+  ERR_REGISTRY_UNREACHABLE: { readonly registry: string; readonly reason: string };
+  ERR_REGISTRY_INVALID: { readonly registry: string; readonly reason: string };
+  ERR_PLATFORM_NOT_FOUND: {
+    readonly reference: string;
+    readonly platform: string;
+    readonly available: readonly string[];
+  };
+  /** `source`: the file or helper. */
+  ERR_CREDENTIALS_FAILED: { readonly source: string; readonly reason: string };
+}
+
+/** What a registry said no to, and how. */
+export interface RegistryAnswer {
+  /** Its host. */
+  readonly registry: string;
+  /** What was to be done, for example `'pull library/alpine'`. */
+  readonly action: string;
+  /** Of its answer. */
+  readonly status: number;
+  /** The messages of its answer, where it gave some. */
+  readonly reason?: string;
 }
 
 export type ErrorCode = keyof ErrorDetails;
@@ -114,6 +139,10 @@ const ended = (details: { exitCode: number | null; signal: string | null }): str
   if (details.signal !== null) return `was ended by ${details.signal}`;
   return details.exitCode === null ? 'ended' : `exited with code ${details.exitCode}`;
 };
+
+const answered = (d: RegistryAnswer): string =>
+  `could not ${d.action}: ${d.registry} answered with status ${d.status}` +
+  (d.reason === undefined ? '' : `: ${d.reason}`);
 
 export const MESSAGES: Text = {
   ERR_INVALID_ARGUMENT: (d) => `${d.option}: ${d.reason}`,
@@ -177,7 +206,16 @@ export const MESSAGES: Text = {
 
   ERR_EXEC_FAILED: (d) => `${quote(d.argv0)} ${ended(d)} (${d.reason})`,
   ERR_BUILD_FAILED: (d) => `the build failed at ${d.step}`,
-  ERR_REGISTRY_FAILED: (d) => `${d.registry} answered with status ${d.status}`,
+
+  ERR_REGISTRY_FAILED: answered,
+  ERR_REGISTRY_DENIED: answered,
+  ERR_MANIFEST_NOT_FOUND: (d) => `${d.registry} has no ${quote(d.reference)}`,
+  ERR_REGISTRY_UNREACHABLE: (d) => `${d.registry} could not be reached: ${d.reason}`,
+  ERR_REGISTRY_INVALID: (d) => `${d.registry} gave an answer that is not valid: ${d.reason}`,
+  ERR_PLATFORM_NOT_FOUND: (d) =>
+    `${quote(d.reference)} is not there for ${d.platform}` +
+    (d.available.length === 0 ? '' : `, only for ${d.available.join(', ')}`),
+  ERR_CREDENTIALS_FAILED: (d) => `no credentials from ${quote(d.source)}: ${d.reason}`,
 };
 
 /** What to do about it, where there is one answer; a thrower that knows better passes its own. */
@@ -201,6 +239,9 @@ export const HINTS: { readonly [C in ErrorCode]?: string } = {
     'It was built for another architecture, or it is a script whose first line is not #!/path/to/interpreter.',
   ERR_INTERPRETER_NOT_FOUND:
     'Add the interpreter of its #! line (or, for a dynamic program, its loader) to the image.',
+  ERR_REGISTRY_DENIED:
+    'Registry.login() or `docker login` stores credentials; `auth` gives them for one call. A private repository that does not exist looks the same.',
+  ERR_PLATFORM_NOT_FOUND: 'Name another one: `platform`.',
   ERR_LIMIT_TOO_SMALL: 'A start by itself needs a few MiB, and the program its own.',
   ERR_USER_NOT_FOUND:
     "Names come from the image's own /etc/passwd and /etc/group; a number always works.",

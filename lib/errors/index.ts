@@ -5,5 +5,11 @@ export {
   ExecError,
   RegistryError,
   type CaissonErrorOptions,
+  type RegistryMessage,
 } from './caisson-error.js';
-export { type ErrorCode, type ErrorDetails, type KernelFailure } from './codes.js';
+export {
+  type ErrorCode,
+  type ErrorDetails,
+  type KernelFailure,
+  type RegistryAnswer,
+} from './codes.js';

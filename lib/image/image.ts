@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { checkName, notYet } from '../errors/arguments.js';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { Call } from '../runtime/call.js';
+import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { partsOf } from '../runtime/runtime.js';
 import type { Digest } from '../store/images.js';
@@ -10,15 +11,9 @@ import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
 import { failedOperation, type Operation } from './operation.js';
-import type {
-  Auth,
-  HostOptions,
-  ImageListOptions,
-  PullOptions,
-  RemoveImageOptions,
-} from './options.js';
+import type { HostOptions, ImageListOptions, PullOptions, RemoveImageOptions } from './options.js';
 import { findImage, hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
-import { familiar, parseReference } from './reference.js';
+import { familiar, parseReference } from '../registry/reference.js';
 import { removeImage } from './remove.js';
 import { parseCall, parseFromRootfs, parseHost, parseList, parseRemove } from './request.js';
 import type { ImageId } from './resolved-image.js';

@@ -1,4 +1,5 @@
 import type { Call } from '../runtime/call.js';
+import type { Auth } from '../runtime/options.js';
 
 /** What `Image.host()` shows of this machine. `runtime` and `signal` are taken and mean nothing. */
 export interface HostOptions extends Call {
@@ -30,9 +31,6 @@ export interface RemoveImageOptions {
    */
   force?: boolean;
 }
-
-/** Not in this version. */
-export type Auth = { username: string; password: string } | { token: string };
 
 /** Not in this version. */
 export interface PullOptions extends Call {

@@ -17,7 +17,7 @@ import {
   type Document,
   type ImageDocument,
 } from './documents.js';
-import { familiar, normalize } from './reference.js';
+import { familiar, normalize } from '../registry/reference.js';
 
 /** In the index: where the layers are, lowest first, when they are not named by their diffIDs. */
 const LAYERS = 'dev.caisson.layers';

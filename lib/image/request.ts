@@ -12,7 +12,7 @@ import {
   type Bag,
 } from '../errors/arguments.js';
 import { parseImageConfig, type ImageConfig } from './config.js';
-import { parseReference } from './reference.js';
+import { parseReference } from '../registry/reference.js';
 import type { PruneRequest } from './remove.js';
 
 const CALL = ['runtime', 'signal'];

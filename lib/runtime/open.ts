@@ -17,6 +17,7 @@ import {
   type Store,
 } from '../store/index.js';
 import type { Keeping, Mode, RuntimeEvent, RuntimeParts } from './parts.js';
+import type { RegistrySettings } from './registries-request.js';
 import type { OpenRequest } from './request.js';
 import type { SupervisorFacts } from './supervisor-types.js';
 import { Supervisor } from './supervisor.js';
@@ -74,7 +75,14 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
     }
   };
   const parts = new OpenedParts(
-    { root, runDir, mode, labels: request.labels, binding: native.binding },
+    {
+      root,
+      runDir,
+      mode,
+      labels: request.labels,
+      registries: request.registries,
+      binding: native.binding,
+    },
     await start([], [store.complete()], request.signal),
     () => start(['--host-pids']),
   );
@@ -117,6 +125,7 @@ export class OpenedParts implements RuntimeParts {
   readonly cgroupMode: CgroupMode;
   readonly controls: number;
   readonly labels: Readonly<Record<string, string>>;
+  readonly registries: readonly RegistrySettings[];
   readonly binding: Binding;
   readonly store: Store;
   readonly supervisor: Supervisor;
@@ -131,7 +140,7 @@ export class OpenedParts implements RuntimeParts {
   #undone = false;
 
   constructor(
-    given: Pick<RuntimeParts, 'root' | 'runDir' | 'mode' | 'labels' | 'binding'>,
+    given: Pick<RuntimeParts, 'root' | 'runDir' | 'mode' | 'labels' | 'registries' | 'binding'>,
     { supervisor, keeper }: Keeping,
     startOutside: () => Promise<Keeping>,
   ) {
@@ -141,6 +150,7 @@ export class OpenedParts implements RuntimeParts {
     this.runDir = given.runDir;
     this.mode = given.mode;
     this.labels = given.labels;
+    this.registries = given.registries;
     this.supervisor = supervisor;
     this.keeper = keeper;
     this.#startOutside = startOutside;

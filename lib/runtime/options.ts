@@ -16,7 +16,7 @@ export interface RuntimeOptions {
   runDir?: string;
   /** `'auto'` is root for root, and a user namespace for everybody else. @defaultValue `'auto'` */
   mode?: 'auto' | Mode;
-  /** Not in this version. */
+  /** How to reach which registry: mirrors, certificates, credentials. */
   registries?: RegistryConfig[];
   /**
    * Absolute path below which cgroups are made: in each hierarchy for root; for an ordinary user below the
@@ -32,11 +32,38 @@ export interface RuntimeOptions {
   signal?: AbortSignal;
 }
 
-/** Not in this version. */
+/**
+ * Who one is to a registry: a name and its password (or access token), a token that is sent as it is, or an identity
+ * token, which is exchanged for others and which `docker login` stores for some registries.
+ */
+export type Auth =
+  | { readonly username: string; readonly password: string }
+  | { readonly token: string }
+  | { readonly identityToken: string };
+
+/** How to reach one registry. Without an entry: by HTTPS, or by HTTP on this machine itself, as Docker does. */
 export interface RegistryConfig {
+  /** Host and port as in names of images: `docker.io`, `registry.example:5000`. */
   host: string;
+  /**
+   * Registries that have the same and are asked first when pulling, in this order: `mirror.example`,
+   * `mirror.example:5000/prefix`. They are given no credentials but their own: those of their own entry, or stored for
+   * them.
+   */
   mirrors?: string[];
+  /** Take any certificate, and plain HTTP where there is no TLS: whoever is on the way reads and changes everything. */
   insecure?: boolean;
+  /** HTTP without TLS. Credentials then travel in the clear. */
+  plainHttp?: boolean;
+  /** Certificates (PEM) of authorities that are trusted besides the usual ones. */
+  ca?: string | string[];
+  /** Default: what `docker login` or {@link Registry.login} has stored. */
+  auth?: Auth;
+  /**
+   * Hosts whose token server may be given the credentials, besides the registry's own host and hosts beside or above it
+   * (`gitlab.example` for `registry.gitlab.example`).
+   */
+  authHosts?: string[];
 }
 
 export interface CloseOptions {

@@ -2,6 +2,7 @@ import type { CgroupMode } from '../native/protocol.js';
 import type { Binding } from '../native/types.js';
 import type { Keeper } from '../store/keeper.js';
 import type { Store } from '../store/store.js';
+import type { RegistrySettings } from './registries-request.js';
 import type { Supervisor } from './supervisor.js';
 
 /** With root's rights, or as an ordinary user in a user namespace. */
@@ -40,6 +41,8 @@ export interface RuntimeParts {
   outside(): Promise<Keeping>;
   /** For whatever it makes that has labels. */
   readonly labels: Readonly<Record<string, string>>;
+  /** How to reach which registry. */
+  readonly registries: readonly RegistrySettings[];
   /** Throws ERR_RUNTIME_CLOSED once `close` was called. */
   assertOpen(action: string): void;
   /** Work that goes on behind a resolved promise; `close` awaits it. */

@@ -12,6 +12,7 @@ import {
 import { checkCgroupParent } from './cgroup-parent.js';
 import type { CloseOptions, EventsOptions, RuntimeOptions } from './options.js';
 import type { Mode } from './parts.js';
+import { parseRegistries, type RegistrySettings } from './registries-request.js';
 
 export interface OpenRequest {
   readonly root: string | undefined;
@@ -19,6 +20,7 @@ export interface OpenRequest {
   readonly mode: 'auto' | Mode;
   readonly cgroupParent: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly registries: readonly RegistrySettings[];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -48,9 +50,6 @@ export function parseOpen(value: unknown): OpenRequest {
   if (lease !== undefined && checkOneOf(lease, 'lease', ['process', 'none']) === 'none') {
     throw notYet("lease: 'none'");
   }
-  if (registries !== undefined && checkArray(registries, 'registries').length > 0) {
-    throw notYet('registries', 'version 0.3');
-  }
   return {
     root: path(root, 'root'),
     runDir: path(runDir, 'runDir'),
@@ -58,6 +57,7 @@ export function parseOpen(value: unknown): OpenRequest {
     cgroupParent:
       cgroupParent === undefined ? '/caisson' : checkCgroupParent(cgroupParent, 'cgroupParent'),
     labels: { ...checkLabels(options['labels'] ?? {}, 'labels') },
+    registries: parseRegistries(registries, 'registries'),
     signal: checkSignal(options['signal'], 'signal'),
   };
 }

@@ -67,6 +67,7 @@ export async function fakeParts(folder: string, locker = new FakeLocker()): Prom
     store: new Store({ root, mode, locker }),
     supervisor: { request } as unknown as RuntimeParts['supervisor'],
     labels: {},
+    registries: [],
     assertOpen: () => undefined,
     background: (promise) => void work.push(promise),
     slot: <T>(key: symbol, make: () => T): T => {

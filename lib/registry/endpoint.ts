@@ -1,0 +1,68 @@
+import type { Auth } from '../runtime/options.js';
+import type { RegistrySettings } from '../runtime/registries-request.js';
+import { DEFAULT_DOMAIN } from './reference.js';
+
+export interface TlsSettings {
+  /** Whether the certificate must be good. */
+  readonly verify: boolean;
+  /** Authorities besides the usual ones. */
+  readonly ca: readonly string[];
+}
+
+/** One server of the distribution API, and how it may be spoken to. */
+export interface Endpoint {
+  /** Host and port to connect to. */
+  readonly host: string;
+  /** Before the path of each repository; empty, or ends with a slash. */
+  readonly prefix: string;
+  /** Tried in this order. */
+  readonly schemes: readonly ('https:' | 'http:')[];
+  readonly tls: TlsSettings;
+  readonly auth: Auth | undefined;
+  readonly authHosts: readonly string[];
+  /** Under which Docker stores its credentials. */
+  readonly server: string;
+}
+
+const HUB = { host: 'registry-1.docker.io', server: 'https://index.docker.io/v1/' };
+
+/** Those that may answer for `domain`: its mirrors, then itself. */
+export function endpointsOf(
+  domain: string,
+  settings: readonly RegistrySettings[],
+): { readonly mirrors: readonly Endpoint[]; readonly origin: Endpoint } {
+  const own = settingsOf(domain, settings);
+  return {
+    mirrors: (own?.mirrors ?? []).map(({ host, prefix }) => ({
+      ...endpoint(host, settingsOf(host, settings)),
+      prefix,
+    })),
+    origin: endpoint(domain, own),
+  };
+}
+
+const settingsOf = (
+  host: string,
+  settings: readonly RegistrySettings[],
+): RegistrySettings | undefined => settings.find((one) => one.host === host.toLowerCase());
+
+function endpoint(domain: string, settings: RegistrySettings | undefined): Endpoint {
+  const name = domain.toLowerCase();
+  const { host, server } = name === DEFAULT_DOMAIN ? HUB : { host: name, server: name };
+  const insecure = settings?.insecure ?? false;
+  const mayBePlain = insecure || isLoopback(new URL(`https://${host}`).hostname);
+  return {
+    host,
+    server,
+    prefix: '',
+    schemes:
+      settings?.plainHttp === true ? ['http:'] : mayBePlain ? ['https:', 'http:'] : ['https:'],
+    tls: { verify: !insecure, ca: settings?.ca ?? [] },
+    auth: settings?.auth,
+    authHosts: settings?.authHosts ?? [],
+  };
+}
+
+/** By name alone: what DNS says of others is not believed. @param hostname - as `URL` has it */
+export const isLoopback = (hostname: string): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);

@@ -1,0 +1,117 @@
+import type { Readable } from 'node:stream';
+import * as tls from 'node:tls';
+import type { Dispatcher } from 'undici';
+import { abortError, throwIfAborted } from '../errors/index.js';
+import type { TlsSettings } from './endpoint.js';
+import { proxyFor } from './proxy.js';
+
+/** Connections to one host. */
+const CONNECTIONS = 6;
+const CONNECT_TIMEOUT_MS = 15_000;
+/** Without a byte. A server that stalls for longer is as good as gone. */
+const IDLE_TIMEOUT_MS = 60_000;
+/** What may come in while the one who reads is busy. */
+const READ_AHEAD = 1 << 20;
+
+export interface Exchange {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | Readable;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Readable;
+  /** Whose answer it is. */
+  readonly url: URL;
+}
+
+/** Of a header, the first. */
+export function headerOf({ headers }: Pick<Answer, 'headers'>, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/**
+ * HTTP, one request and its answer: no redirects, no second attempts, no credentials of its own. Its connections do
+ * not keep the program alive, and end when they are idle for some seconds.
+ */
+export class Transport {
+  readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
+
+  async exchange(
+    { method, url, headers, body, signal }: Exchange,
+    settings: TlsSettings,
+  ): Promise<Answer> {
+    throwIfAborted(signal);
+    const dispatcher = await this.#dispatcher(url, settings);
+    try {
+      const answer = await dispatcher.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: { 'user-agent': 'caisson', ...headers },
+        body: (body as Buffer | Readable | undefined) ?? null,
+        signal: signal ?? null,
+        highWaterMark: READ_AHEAD,
+      });
+      return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
+    } catch (error) {
+      if (signal?.aborted === true) throw abortError(signal);
+      throw error;
+    }
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    const all = [...this.#dispatchers.values()];
+    this.#dispatchers.clear();
+    await Promise.all(all.map(async (one) => await (await one).destroy()));
+  }
+
+  /** One for each way of connecting, made on first use. */
+  async #dispatcher(url: URL, settings: TlsSettings): Promise<Dispatcher> {
+    const proxy = proxyFor(url, process.env);
+    const key = JSON.stringify([proxy, settings]);
+    let dispatcher = this.#dispatchers.get(key);
+    if (dispatcher === undefined) {
+      dispatcher = makeDispatcher(proxy, settings);
+      this.#dispatchers.set(key, dispatcher);
+    }
+    return await dispatcher;
+  }
+}
+
+async function makeDispatcher(
+  proxy: string | undefined,
+  { verify, ca }: TlsSettings,
+): Promise<Dispatcher> {
+  // Loaded here: it costs more than all of this package's own code.
+  const { Agent, ProxyAgent } = await import('undici');
+  const connect = {
+    timeout: CONNECT_TIMEOUT_MS,
+    rejectUnauthorized: verify,
+    ...(ca.length > 0 && { secureContext: trusting(ca) }),
+  };
+  const options = {
+    connections: CONNECTIONS,
+    headersTimeout: IDLE_TIMEOUT_MS,
+    bodyTimeout: IDLE_TIMEOUT_MS,
+    connect,
+  };
+  return proxy === undefined
+    ? new Agent(options)
+    : // Plain requests are the proxy's to make; only TLS needs a tunnel.
+      new ProxyAgent({ ...options, uri: proxy, requestTls: connect, proxyTunnel: false });
+}
+
+/** `ca` besides what this program trusts already. */
+function trusting(ca: readonly string[]): tls.SecureContext {
+  // Node 20 cannot say what NODE_EXTRA_CA_CERTS added: remove when 22.15 is the floor.
+  const { getCACertificates } = tls as { getCACertificates?: (type: string) => string[] };
+  const usual = getCACertificates?.('default') ?? tls.rootCertificates;
+  return tls.createSecureContext({ ca: [...usual, ...ca] });
+}
