@@ -41,6 +41,8 @@
       'product_extension': '',
       'dependencies': ['caisson-child'],
       'sources': ['<!@(node scripts/sources.mjs supervisor)'],
+      'defines': ['<!@(node scripts/sources.mjs codec-defines)'],
+      'libraries': ['<!@(node scripts/sources.mjs codec-libraries)'],
       'cflags_cc': ['-Os', '-fPIE', '-fstack-protector-strong'],
       'ldflags': ['<(static_link)', '-Wl,-z,relro,-z,now'],
     },

@@ -3,6 +3,8 @@
 // here first and fetched into build/tools otherwise.
 //
 //   node scripts/native.mjs [--with cmake|gyp] [--asan] [--tests] [--target NAME] [--if-needed]
+//
+// `allCodecs`: for others, so that a codec that is missing here is an error (cmake only).
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -80,6 +82,7 @@ export function buildNative({
   tests = false,
   target,
   ifNeeded = false,
+  allCodecs = false,
 }) {
   if (ifNeeded && !tests && (upToDate(OUTPUT.cmake) || upToDate(OUTPUT.gyp))) return;
   const tools = ensureTools();
@@ -101,6 +104,7 @@ export function buildNative({
     `--CDCAISSON_SANITIZE=${asan ? 'ON' : 'OFF'}`,
     `--CDCAISSON_TESTS=${tests ? 'ON' : 'OFF'}`,
     `--CDCAISSON_WERROR=${process.env.CI ? 'ON' : 'OFF'}`,
+    `--CDCAISSON_ALL_CODECS=${allCodecs ? 'ON' : 'OFF'}`,
   ];
   const out = dirname(asan ? OUTPUT.asan : OUTPUT.cmake);
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js');

@@ -12,7 +12,7 @@ const prebuilds = join(root, 'prebuilds');
 
 rmSync(prebuilds, { recursive: true, force: true });
 if (!process.argv.includes('--clean')) {
-  buildNative({ with: 'cmake' });
+  buildNative({ with: 'cmake', allCodecs: true });
   await import('./build-ts.mjs');
   const folder = join(prebuilds, `linux-${process.arch}`);
   mkdirSync(folder, { recursive: true });

@@ -5,6 +5,8 @@
 //   node scripts/sources.mjs addon|child|supervisor   what binding.gyp asks for: one path a line
 //   node scripts/sources.mjs include            … the folder of the Node-API headers
 //   node scripts/sources.mjs static-link        … the strongest static link that works here
+//   node scripts/sources.mjs codec-defines      … the codecs that are here, as macros
+//   node scripts/sources.mjs codec-libraries    … and as libraries
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -41,28 +43,56 @@ export function found() {
   return lines.sort();
 }
 
-function staticLink() {
+/** Whether a program can be made of these lines and libraries. */
+function links(lines, ...args) {
   const folder = mkdtempSync(join(tmpdir(), 'caisson-link-'));
   const source = join(folder, 'probe.cc');
-  const compiler = process.env.CXX ?? 'c++';
-  writeFileSync(
-    source,
-    '#include <vector>\nint main(int c, char**) { return static_cast<int>(std::vector<int>(c).size()); }\n',
-  );
+  writeFileSync(source, lines);
   try {
-    for (const kind of ['-static-pie', '-static']) {
-      try {
-        const args = ['-fPIE', kind, '-o', join(folder, 'probe'), source];
-        execFileSync(compiler, args, { stdio: 'ignore' });
-        return kind;
-      } catch {
-        // The next one.
-      }
-    }
-    return '-pie';
+    const compiler = process.env.CXX ?? 'c++';
+    execFileSync(compiler, ['-fPIE', '-o', join(folder, 'probe'), source, ...args], {
+      stdio: 'ignore',
+    });
+    return true;
+  } catch {
+    return false;
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function staticLink() {
+  const lines =
+    '#include <vector>\nint main(int c, char**) { return static_cast<int>(std::vector<int>(c).size()); }\n';
+  return ['-static-pie', '-static'].find((kind) => links(lines, kind)) ?? '-pie';
+}
+
+// As in addon/CMakeLists.txt.
+const CODECS = [
+  {
+    define: 'CAISSON_ZLIB',
+    library: '-lz',
+    lines: '#include <zlib.h>\nint main() { return inflateEnd(nullptr) == 0; }\n',
+    packages: 'Debian: zlib1g-dev, Fedora: zlib-static, Alpine: zlib-dev zlib-static',
+  },
+  {
+    define: 'CAISSON_ZSTD',
+    library: '-lzstd',
+    lines: '#include <zstd.h>\nint main() { return static_cast<int>(ZSTD_freeDCtx(nullptr)); }\n',
+    packages: 'Debian: libzstd-dev, Fedora: libzstd-static, Alpine: zstd-dev zstd-static',
+  },
+];
+
+/** What layers are compressed with. Without one of them the rest works. */
+function codecs() {
+  const kind = staticLink();
+  return CODECS.filter(({ define, library, lines, packages }) => {
+    if (links(lines, kind, library)) return true;
+    console.error(
+      `Without ${define} (${packages}) layers that are compressed with it cannot be unpacked.`,
+    );
+    return false;
+  });
 }
 
 function main(what) {
@@ -82,6 +112,20 @@ function main(what) {
     }
     case 'static-link':
       console.log(staticLink());
+      return;
+    case 'codec-defines':
+      console.log(
+        codecs()
+          .map(({ define }) => define)
+          .join(' '),
+      );
+      return;
+    case 'codec-libraries':
+      console.log(
+        codecs()
+          .map(({ library }) => library)
+          .join(' '),
+      );
       return;
     default:
       for (const line of listed()) {

@@ -1,10 +1,12 @@
 // What a build of the native part needs of the machine: a C++23 compiler, make, and cmake or (for
-// node-gyp) python3. Root on Debian or Ubuntu gets what is missing; anyone else is told the line to
+// node-gyp) python3. What it can do without, but should not: zlib and libzstd, static. Root on Debian or Ubuntu gets what is missing; anyone else is told the line to
 // type. Plain Node without packages: this runs before `npm ci`, and from an installed package.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
 const PROBE = '#include <expected>\nint main() { return std::expected<int, int>(0).value(); }\n';
+/** Debian's names of the codecs. */
+const CODECS = 'zlib1g-dev libzstd-dev';
 const COMPILERS = ['c++', 'g++', 'g++-15', 'g++-14', 'g++-13', 'g++-12'].concat([
   'clang++',
   'clang++-20',
@@ -26,6 +28,15 @@ export function findCompiler() {
       spawnSync(name, args, { input: PROBE, stdio: ['pipe', 'ignore', 'ignore'] }).status === 0
     );
   });
+}
+
+/** Whether layers that are compressed can be unpacked with what is built here. */
+function hasCodecs(compiler) {
+  const lines = '#include <zlib.h>\n#include <zstd.h>\n';
+  const args = ['-fsyntax-only', '-x', 'c++', '-'];
+  return (
+    spawnSync(compiler, args, { input: lines, stdio: ['pipe', 'ignore', 'ignore'] }).status === 0
+  );
 }
 
 /** What is here: which build can run, with which compiler, and what is missing for it. */
@@ -53,15 +64,16 @@ function osRelease() {
 function installLine(compilerPackage) {
   const os = osRelease();
   if (existsSync('/usr/bin/apt-get')) {
-    return `apt-get install -y --no-install-recommends ${compilerPackage} make cmake`;
+    return `apt-get install -y --no-install-recommends ${compilerPackage} make cmake ${CODECS}`;
   }
   if (/^ID(_LIKE)?=.*(fedora|rhel|centos)/m.test(os)) {
-    return 'dnf install -y gcc-c++ make cmake glibc-static libstdc++-static';
+    return 'dnf install -y gcc-c++ make cmake glibc-static libstdc++-static zlib-static libzstd-static';
   }
-  if (/^ID=alpine/m.test(os)) return 'apk add g++ make cmake linux-headers';
-  if (/^ID(_LIKE)?=.*arch/m.test(os)) return 'pacman -S --needed gcc make cmake';
+  if (/^ID=alpine/m.test(os))
+    return 'apk add g++ make cmake linux-headers zlib-dev zlib-static zstd-dev zstd-static';
+  if (/^ID(_LIKE)?=.*arch/m.test(os)) return 'pacman -S --needed gcc make cmake zlib zstd';
   if (/^ID(_LIKE)?=.*suse/m.test(os))
-    return 'zypper install -y gcc-c++ make cmake glibc-devel-static';
+    return 'zypper install -y gcc-c++ make cmake glibc-devel-static zlib-devel-static libzstd-devel-static';
   return undefined;
 }
 
@@ -84,6 +96,14 @@ export function ensureTools() {
       aptGet('install', '-y', '--no-install-recommends', compiler, 'make', 'cmake');
       tools = lookForTools();
       if (tools.missing.length === 0) break;
+    }
+  }
+  if (apt && tools.missing.length === 0 && !hasCodecs(tools.compiler)) {
+    console.log(`Installing what layers are compressed with: ${CODECS}`);
+    try {
+      aptGet('install', '-y', '--no-install-recommends', ...CODECS.split(' '));
+    } catch {
+      // The build says what goes without it.
     }
   }
   if (tools.missing.length > 0) {

@@ -98,7 +98,13 @@ namespace caisson {
   X(Label, "write")                                \
   X(Init, "execveat")                              \
   X(CgroupParent, "write")                         \
-  X(MapMount, "mount_setattr(MOUNT_ATTR_IDMAP)")
+  X(MapMount, "mount_setattr(MOUNT_ATTR_IDMAP)")   \
+  /* a layer from its archive */                   \
+  X(Unpack, "unpack")                              \
+  X(UnpackDecode, "decompress")                    \
+  X(UnpackTar, "tar")                              \
+  X(UnpackWrite, "openat")                         \
+  X(Settle, "fchownat")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

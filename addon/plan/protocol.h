@@ -63,6 +63,17 @@ enum class Type : uint16_t {
   kResize = 12,  // Target, Columns, Rows
   kFreeze = 16,  // Target, a Launch: Done when all of it stands still
   kThaw = 17,    // Target: Done when it goes on
+  // A layer from its archive: UnpackTarget, UnpackOffset, UnpackLength, UnpackMaxBytes,
+  // UnpackMaxEntries. Descriptors: a regular file that holds the blob or comes to hold it, and,
+  // where
+  // it does not yet, the read end of a pipe: each u64 in host order says how many bytes of the blob
+  // are in the file by now; its end before there are UnpackLength is Failed{ECANCELED}. The folder
+  // is
+  // there when this is Done, complete and on disk, and not before.
+  kUnpack = 40,
+  // UnpackTarget, Layer…: folders that the archive of a layer left out (UnpackOmitted) become what
+  // they are in the layers below it
+  kSettle = 41,
   // answers
   kWelcome = 101,
   kDone = 102,
@@ -247,6 +258,21 @@ enum class Tag : uint16_t {
   kNamespaceFile = 250,  // string: absolute host path
   kDomainname = 251,     // string
   kCgroupsPath = 252,    // string: below the root of each hierarchy
+
+  // Unpack
+  kUnpackTarget = 206,      // string: store-relative folder; of a Settle: the layer
+  kUnpackOffset = 207,      // u64: where in the file the blob begins
+  kUnpackLength = 208,      // u64: of the blob
+  kUnpackMaxBytes = 209,    // u64: of the archive; a longer one is Failed{EFBIG} with this index
+  kUnpackMaxEntries = 210,  // u64: of the archive; the same
+  // Done of an Unpack
+  kUnpackBlobDigest = 211,  // string: "sha256:<hex>" of the blob
+  kUnpackDiffId = 212,      // string: "sha256:<hex>" of the archive, what follows its end included
+  kUnpackTarBytes = 213,    // u64: length of the archive
+  kUnpackEntries = 214,     // u64
+  kUnpackOmitted = 215,     // u64: how many folders are for Settle
+  kUnpackHidesAll =
+      216,  // u64 1: nothing of the layers below is to show, which overlay does not do
 
   // Exited
   kExitCode = 150,    // u64: present when it exited

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "plan/parse.h"
 #include "supervisor/cgroup_tree.h"
+#include "supervisor/hand_layers.h"
 #include "supervisor/hand_start.h"
 #include "supervisor/hand_tidy.h"
 #include "supervisor/job.h"
@@ -79,8 +80,12 @@ void Work(const HandContext& context, Message& job, Message* reply) {
       return RotateLog(host, job, reply);
     case JobKind::kImport:
       return StartImport(host, job, reply);
+    case JobKind::kUnpack:
+      return StartUnpack(host, job, reply);
     case JobKind::kPublish:
-      return PublishImport(host, job, reply);
+      return PublishLayer(host, job, reply);
+    case JobKind::kSettle:
+      return SettleLayer(host, job, reply);
     case JobKind::kGroupParent:
       return MakeGroupParent(context, job.First(JobTag::kPath) + '/' + context.runtime_id, reply);
     case JobKind::kSources:

@@ -3,7 +3,6 @@
 
 #include "base/arena.h"
 #include "plan/parse.h"
-#include "supervisor/import_worker.h"
 #include "supervisor/kernel.h"
 #include "supervisor/log_file.h"
 #include "supervisor/remove_tree.h"
@@ -181,58 +180,6 @@ void MakeSlot(const launch::Host& host, Message& job, Message* reply) {
   }
   reply->fd(Role::kMountNamespace) = NamespaceOf(host, rootfs->get());
   reply->fd(Role::kRootfs) = std::move(*rootfs);
-}
-
-void StartImport(const launch::Host& host, Message& job, Message* reply) {
-  const std::string path = job.First(JobTag::kFolder);
-  const size_t slash = path.rfind('/');
-  auto parent = OpenStoreFolder(host.store.get(), path.substr(0, slash), Missing::kCreate,
-                                Step::kImportTarget);
-  if (!parent) {
-    reply->failure = parent.error();
-    return;
-  }
-  int pair[2];
-  if (pipe2(pair, O_CLOEXEC) != 0) {
-    reply->failure = {Step::kImport, 0, errno, 0};
-    return;
-  }
-  reply->fd(Role::kReport).reset(pair[0]);
-  UniqueFd report(pair[1]);
-  auto worker = ForkImportWorker(job.fd(Role::kSource).get(), parent->get(), path.substr(slash + 1),
-                                 report.get());
-  if (!worker) {
-    reply->failure = worker.error();
-    return;
-  }
-  reply->pid = worker->pid;
-  reply->fd(Role::kPidfd) = std::move(worker->pidfd);
-}
-
-void PublishImport(const launch::Host& host, Message& job, Message* reply) {
-  const std::string target = job.First(JobTag::kTarget);
-  const size_t slash = target.rfind('/');
-  UniqueFd parent;
-  int parent_fd = host.store.get();
-  if (slash != std::string::npos) {
-    auto opened =
-        OpenStoreFolder(parent_fd, target.substr(0, slash), Missing::kCreate, Step::kImportTarget);
-    if (!opened) {
-      reply->failure = opened.error();
-      return;
-    }
-    parent = std::move(*opened);
-    parent_fd = parent.get();
-  }
-  const std::string name = slash == std::string::npos ? target : target.substr(slash + 1);
-  constexpr unsigned kNoReplace = 1;
-  if (syscall(SYS_renameat2, host.store.get(), job.First(JobTag::kFolder).c_str(), parent_fd,
-              name.c_str(), kNoReplace) != 0) {
-    reply->failure = {Step::kImportTarget, 0, errno, 0};
-    return;
-  }
-  // The copy itself has reached the disk; now its name.
-  if (parent) (void)fsync(parent.get());
 }
 
 }  // namespace caisson

@@ -14,9 +14,4 @@ void OpenSources(Message& job, Message* reply);
 [[nodiscard]] UniqueFd NamespaceOf(const launch::Host& host, int rootfs);
 void MakeSlot(const launch::Host& host, Message& job, Message* reply);
 
-// An import runs as a worker, a child of the supervisor: it takes long, and the hand has other
-// work.
-void StartImport(const launch::Host& host, Message& job, Message* reply);
-void PublishImport(const launch::Host& host, Message& job, Message* reply);
-
 }  // namespace caisson

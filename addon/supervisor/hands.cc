@@ -9,8 +9,8 @@
 
 #include "supervisor/children.h"
 #include "supervisor/debug.h"
-#include "supervisor/import_worker.h"
 #include "supervisor/kernel.h"
+#include "supervisor/worker.h"
 
 namespace caisson {
 

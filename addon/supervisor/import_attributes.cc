@@ -17,30 +17,6 @@ namespace {
 constexpr std::string_view kAccessAcl = "system.posix_acl_access";
 constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
-bool IsAcl(std::string_view name) noexcept {
-  return name == kAccessAcl || name == kDefaultAcl;
-}
-
-// The rest belongs to the host (security.selinux, security.ima) or to overlay: a redirect or
-// metacopy xattr of a foreign tree would make overlay read other files than these.
-bool BelongsToImage(std::string_view name) noexcept {
-  if (name.starts_with("user.overlay.") || name.starts_with("trusted.overlay.")) return false;
-  return name.starts_with("user.") || name.starts_with("trusted.") ||
-         name == "security.capability" || IsAcl(name);
-}
-
-// acl(5) as an xattr: a u32 version, then entries of u16 tag, u16 permissions, u32 id.
-bool NamesSomebody(std::string_view acl) noexcept {
-  constexpr uint16_t kUser = 0x02;
-  constexpr uint16_t kGroup = 0x08;
-  for (size_t at = 4; at + 8 <= acl.size(); at += 8) {
-    uint16_t tag = 0;
-    memcpy(&tag, acl.data() + at, sizeof tag);
-    if (tag == kUser || tag == kGroup) return true;
-  }
-  return false;
-}
-
 // An attribute that went away meanwhile, or that cannot be said in this user namespace (a
 // capability of an unmapped root, EOVERFLOW).
 bool IsAbsent(int error) noexcept {
@@ -75,6 +51,28 @@ Result<std::vector<Xattr>> Read(List list, Get get, Owners owners) {
 }
 
 }  // namespace
+
+bool IsAcl(std::string_view name) noexcept {
+  return name == kAccessAcl || name == kDefaultAcl;
+}
+
+bool BelongsToImage(std::string_view name) noexcept {
+  if (name.starts_with("user.overlay.") || name.starts_with("trusted.overlay.")) return false;
+  return name.starts_with("user.") || name.starts_with("trusted.") ||
+         name == "security.capability" || IsAcl(name);
+}
+
+// acl(5) as an xattr: a u32 version, then entries of u16 tag, u16 permissions, u32 id.
+bool NamesSomebody(std::string_view acl) noexcept {
+  constexpr uint16_t kUser = 0x02;
+  constexpr uint16_t kGroup = 0x08;
+  for (size_t at = 4; at + 8 <= acl.size(); at += 8) {
+    uint16_t tag = 0;
+    memcpy(&tag, acl.data() + at, sizeof tag);
+    if (tag == kUser || tag == kGroup) return true;
+  }
+  return false;
+}
 
 Owners ProbeOwners(int fd) {
   constexpr uid_t kSomebodyElse = 1;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,6 +15,13 @@ namespace caisson {
 // Whom files can be given to: anybody; those that the user namespace maps (the others show as
 // nobody); the importing user alone.
 enum class Owners { kAny, kMapped, kSelf };
+
+// The rest belongs to the host (security.selinux, security.ima) or to overlay: a redirect or
+// metacopy xattr of a foreign tree would make overlay read other files than these.
+[[nodiscard]] bool BelongsToImage(std::string_view name) noexcept;
+[[nodiscard]] bool IsAcl(std::string_view name) noexcept;
+// Whether the value of an ACL is about others than owner, group and the rest.
+[[nodiscard]] bool NamesSomebody(std::string_view acl) noexcept;
 
 // Finds out by giving `fd` (fresh, ours) away; it is ours again afterwards.
 [[nodiscard]] Owners ProbeOwners(int fd);

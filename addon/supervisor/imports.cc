@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "layer/unpack_plan.h"
+#include "plan/parse.h"
 #include "supervisor/kernel.h"
 #include "supervisor/options.h"
 
@@ -12,6 +14,15 @@ namespace caisson {
 
 using protocol::Tag;
 using protocol::Type;
+
+namespace {
+
+// Beneath a folder of the store, not one of them.
+bool IsLayerPath(std::string_view path) {
+  return IsStorePath(path) && path.find('/') != std::string_view::npos;
+}
+
+}  // namespace
 
 void Imports::Import(Request request) {
   std::string source;
@@ -30,14 +41,12 @@ void Imports::Import(Request request) {
   if (source.empty() || source.front() != '/' || source.size() >= PATH_MAX) {
     return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kImportSource)});
   }
-  if (!IsStorePath(target) || target.find('/') == std::string::npos) {
+  if (!IsLayerPath(target)) {
     return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kImportTarget)});
   }
 
   const uint32_t id = request.id;
-  Running& made = running_[id];
-  made.target = std::move(target);
-  made.copy = scratch_ + "/import-" + std::to_string(next_++);
+  (void)Begin(id, JobKind::kImport, Step::kImport, std::move(target));
   Job job;
   job.who = Who::kOuter;
   job.prepare = [source](Message& message) {
@@ -55,6 +64,71 @@ void Imports::Import(Request request) {
   jobs_.Submit(std::move(job));
 }
 
+Imports::Running& Imports::Begin(uint32_t id, JobKind kind, Step step, std::string target) {
+  Running& made = running_[id];
+  made.kind = kind;
+  made.step = step;
+  made.target = std::move(target);
+  made.copy = scratch_ + "/layer-" + std::to_string(next_++);
+  return made;
+}
+
+void Imports::Unpack(Request request) {
+  auto plan = layer::ParseUnpack(request.body->bytes());
+  if (!plan) return answers_.Failed(request.id, plan.error());
+  if (!IsLayerPath(plan->target)) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kUnpackTarget)});
+  }
+  if (request.fds.empty() || request.fds.size() > 2) {
+    return answers_.Failed(request.id, {Step::kProtocol, 0, EBADF, uint32_t(request.type)});
+  }
+  Running& made = Begin(request.id, JobKind::kUnpack, Step::kUnpack, std::move(plan->target));
+  made.body = std::move(request.body);
+  made.source = std::move(request.fds[0]);
+  if (request.fds.size() == 2) made.feed = std::move(request.fds[1]);
+  StartWorker(request.id);
+}
+
+void Imports::Settle(const Request& request) {
+  std::string target;
+  std::vector<std::string> layers;
+  FieldReader reader(request.body->bytes());
+  for (Field field; reader.Next(&field);) {
+    std::string_view path;
+    const bool layer =
+        field.tag == static_cast<uint16_t>(Tag::kLayer) && layers.size() < kMaxLayers;
+    const bool first = field.tag == static_cast<uint16_t>(Tag::kUnpackTarget) && target.empty();
+    if ((!layer && !first) || !field.ReadString(&path) || !IsLayerPath(path)) {
+      return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, field.tag});
+    }
+    if (layer) {
+      layers.emplace_back(path);
+    } else {
+      target = path;
+    }
+  }
+  if (!reader.ok()) return answers_.Failed(request.id, {Step::kParse, 0, EBADMSG, 0});
+  if (target.empty()) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kUnpackTarget)});
+  }
+  const uint32_t id = request.id;
+  settling_.insert(id);
+  Job job;
+  job.urgency = Urgency::kPrepare;
+  job.prepare = [target, layers](Message& message) {
+    message.kind = JobKind::kSettle;
+    message.fields.String(JobTag::kTarget, target);
+    for (const std::string& layer : layers) message.fields.String(JobTag::kLayer, layer);
+    return true;
+  };
+  job.done = [this, id](Message reply) {
+    settling_.erase(id);
+    if (!reply.ok()) return answers_.Failed(id, reply.failure, reply.text);
+    answers_.Done(id);
+  };
+  jobs_.Submit(std::move(job));
+}
+
 void Imports::StartWorker(uint32_t id) {
   Job job;
   job.urgency = Urgency::kPrepare;
@@ -62,13 +136,17 @@ void Imports::StartWorker(uint32_t id) {
   job.prepare = [this, id](Message& message) {
     const auto found = running_.find(id);
     if (found == running_.end()) return false;
-    if (found->second.killed) {
-      loop_.Soon([this, id] { Fail(id, {Step::kImport, 0, ECANCELED, 0}, {}); });
+    Running& running = found->second;
+    if (running.killed) {
+      const Step step = running.step;
+      loop_.Soon([this, id, step] { Fail(id, {step, 0, ECANCELED, 0}, {}); });
       return false;
     }
-    message.kind = JobKind::kImport;
-    message.fd(Role::kSource) = std::move(found->second.source);
-    message.fields.String(JobTag::kFolder, found->second.copy);
+    message.kind = running.kind;
+    message.body = running.body;
+    message.fd(Role::kSource) = std::move(running.source);
+    message.fd(Role::kFeed) = std::move(running.feed);
+    message.fields.String(JobTag::kFolder, running.copy);
     return true;
   };
   job.done = [this, id](Message reply) {
@@ -101,12 +179,11 @@ void Imports::OnWorkerDeath(uint32_t id) {
   const ssize_t bytes =
       RetryEintr([&] { return read(running.report.get(), report, sizeof report); });
 
-  Failure failure = {Step::kImport, 0, running.killed ? ECANCELED : ECHILD, 0};
+  Failure failure = {running.step, 0, running.killed ? ECANCELED : ECHILD, 0};
   std::string detail;
-  std::string digest;
-  uint64_t size = 0;
-  uint64_t tar_size = 0;
+  bool good = bytes > 0 && status.si_code == CLD_EXITED && status.si_status == 0;
   if (bytes > 0) {
+    // What it says of itself alone makes it no success: it must have ended well.
     FieldReader reader(Bytes{report, static_cast<size_t>(bytes)});
     for (Field field; reader.Next(&field);) {
       uint64_t number = 0;
@@ -114,15 +191,6 @@ void Imports::OnWorkerDeath(uint32_t id) {
       (void)field.ReadU64(&number);
       (void)field.ReadString(&text);
       switch (static_cast<Tag>(field.tag)) {
-        case Tag::kImportResult:
-          digest = text;
-          break;
-        case Tag::kImportBytes:
-          size = number;
-          break;
-        case Tag::kImportTarBytes:
-          tar_size = number;
-          break;
         case Tag::kStep:
           if (number < static_cast<uint64_t>(Step::kCount))
             failure.step = static_cast<Step>(number);
@@ -137,18 +205,16 @@ void Imports::OnWorkerDeath(uint32_t id) {
           detail = text;
           break;
         default:
+          running.result.Blob(static_cast<Tag>(field.tag), field.payload);
           break;
       }
     }
+    good = good && reader.ok();
   } else if (status.si_code == CLD_EXITED && status.si_status != 0) {
     failure.error = status.si_status;  // The sandbox could not be made: its errno.
     detail = "sandbox";
   }
-  const bool good = status.si_code == CLD_EXITED && status.si_status == 0 && !digest.empty();
   if (!good || running.killed) return Fail(id, failure, detail);
-  running.result.String(Tag::kImportResult, digest)
-      .U64(Tag::kImportBytes, size)
-      .U64(Tag::kImportTarBytes, tar_size);
   Publish(id);
 }
 

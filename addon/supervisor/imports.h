@@ -5,34 +5,43 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "supervisor/channel.h"
 #include "supervisor/hands.h"
 
 namespace caisson {
 
-// Imports: a host folder is copied into the runtime's scratch folder by a sandboxed worker, and
-// gets its name in the store when it is complete and on disk. What did not become complete is
-// removed.
+// How layers come in: a host folder is copied, or an archive unpacked, into the runtime's scratch
+// folder by a sandboxed worker (worker.h), and gets its name in the store when it is complete and
+// on disk. What did not become complete is removed.
 class Imports {
  public:
   Imports(Loop& loop, Jobs& jobs, Answers& answers, std::string scratch)
       : loop_(loop), jobs_(jobs), answers_(answers), scratch_(std::move(scratch)) {}
 
   void Import(Request request);
-  // Ends it: Failed{kImport, ECANCELED} follows. False: there is no such import.
+  void Unpack(Request request);
+  void Settle(const Request& request);
+  // Ends an import or an unpacking: Failed{ECANCELED} follows. False: there is no such.
   [[nodiscard]] bool Kill(uint32_t id);
   // `gone` when the last one was answered for.
   void KillAll(std::function<void()> gone);
 
-  [[nodiscard]] bool Has(uint32_t id) const { return running_.contains(id); }
+  [[nodiscard]] bool Has(uint32_t id) const {
+    return running_.contains(id) || settling_.contains(id);
+  }
   [[nodiscard]] bool Claims(pid_t pid) const;
 
  private:
   struct Running {
+    JobKind kind = {};  // kImport or kUnpack
+    Step step = {};     // of what fails for no other reason
     std::string target;
     std::string copy;
+    std::shared_ptr<Body> body;
     UniqueFd source;
+    UniqueFd feed;
     UniqueFd report;
     UniqueFd pidfd;
     pid_t pid = -1;
@@ -40,6 +49,8 @@ class Imports {
     Loop::Token token = 0;
     FieldWriter result;
   };
+  // The id is kept by what comes next.
+  Running& Begin(uint32_t id, JobKind kind, Step step, std::string target);
   void StartWorker(uint32_t id);
   void OnWorkerDeath(uint32_t id);
   void Publish(uint32_t id);
@@ -55,6 +66,7 @@ class Imports {
   uint32_t next_ = 0;
   std::function<void()> gone_;
   std::unordered_map<uint32_t, Running> running_;
+  std::unordered_set<uint32_t> settling_;
 };
 
 }  // namespace caisson

@@ -33,7 +33,9 @@ enum class JobKind : uint32_t {
   kRemove,   // kFolder
   kRotate,   // kFolder (the log's path), kCount: renames, opens the next
   kImport,   // kFolder (of the copy); source: starts a worker
-  kPublish,  // kFolder, kTarget: the imported copy gets its name
+  kUnpack,   // body: Unpack. kFolder (of the layer for now); source, feed: starts a worker
+  kPublish,  // kFolder, kTarget: what a worker has made gets its name
+  kSettle,   // kTarget, kLayer…
   // outer hand
   kGroupParent,  // kPath: a parent of groups in every hierarchy, and the runtime's own there.
                  // Answer: kControls that are missing there
@@ -88,6 +90,7 @@ enum class Role : uint32_t {
   kLog,
   kTerminal,
   kSource,                        // from a hand (kSource: both)
+  kFeed,                          // to a hand
   kKit,                           // and as many as it has parts
   kPeer = kKit + launch::kParts,  // and one for each kind of shared namespace
   kCount = kPeer + kSharedKinds,

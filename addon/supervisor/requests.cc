@@ -37,7 +37,7 @@ Result<std::vector<uint64_t>> ReadNumbers(Bytes body, std::initializer_list<Tag>
 }
 
 bool TakesDescriptors(Type type) {
-  return type == Type::kLaunch || type == Type::kExec;
+  return type == Type::kLaunch || type == Type::kExec || type == Type::kUnpack;
 }
 
 }  // namespace
@@ -73,6 +73,10 @@ void Requests::Handle(Request request) {
       return folders_.Remove(request);
     case Type::kImport:
       return imports_.Import(std::move(request));
+    case Type::kUnpack:
+      return imports_.Unpack(std::move(request));
+    case Type::kSettle:
+      return imports_.Settle(request);
     case Type::kWarm:
       return Warm(request);
     case Type::kClose:

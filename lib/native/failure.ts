@@ -55,6 +55,8 @@ const WRITES_TO_STORE: ReadonlySet<StepName> = new Set<StepName>([
   'importTarget',
   'importCopy',
   'importAttributes',
+  'unpackWrite',
+  'settle',
 ]);
 
 /** Steps that go through a list of the plan: there, the index means something. */

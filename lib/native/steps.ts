@@ -84,6 +84,11 @@ export const STEPS = [
   { name: 'init', syscall: 'execveat' },
   { name: 'cgroupParent', syscall: 'write' },
   { name: 'mapMount', syscall: 'mount_setattr(MOUNT_ATTR_IDMAP)' },
+  { name: 'unpack', syscall: 'unpack' },
+  { name: 'unpackDecode', syscall: 'decompress' },
+  { name: 'unpackTar', syscall: 'tar' },
+  { name: 'unpackWrite', syscall: 'openat' },
+  { name: 'settle', syscall: 'fchownat' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

@@ -4,6 +4,7 @@
 #   test/native/run.sh [NAME…]          programs of test/native/launch/, all or those named
 #   test/native/run.sh fuzz [SECONDS]   the plan's parser under libFuzzer (clang-19), from the corpus
 #   test/native/run.sh fuzz-protocol [SECONDS]   the same for what the supervisor takes from a program
+#   test/native/run.sh fuzz-layer [SECONDS]      the same for archives and compressed streams of layers
 set -eu
 cd "$(dirname "$0")/../.."
 build=build/native-tests
@@ -20,7 +21,7 @@ fi
 
 if [ "${1:-}" = fuzz-protocol ]; then
   mkdir -p "$build/protocol-corpus"
-  sources='addon/launch/limits.cc addon/launch/oom.cc addon/plan/parse_limits.cc'
+  sources='addon/launch/limits.cc addon/launch/oom.cc addon/plan/parse_limits.cc addon/layer/unpack_plan.cc'
   for name in body channel children debug folders group_parents imports job journal launch_request \
     log_writer loop options packet pools reply requests tasks_end tasks_freeze tasks_oom tasks_start; do
     sources="$sources addon/supervisor/$name.cc"
@@ -30,6 +31,20 @@ if [ "${1:-}" = fuzz-protocol ]; then
     test/native/fuzz/protocol_fuzz.cc $sources -o "$build/protocol_fuzz"
   exec "$build/protocol_fuzz" -max_total_time="${2:-60}" -timeout=10 -print_final_stats=1 \
     "$build/protocol-corpus" test/native/fuzz/protocol-corpus
+fi
+
+if [ "${1:-}" = fuzz-layer ]; then
+  mkdir -p "$build/layer-corpus"
+  sources=
+  for name in tar_reader tar_header pax sparse_map layer_path decompressor; do
+    sources="$sources addon/layer/$name.cc"
+  done
+  # shellcheck disable=SC2086
+  ${FUZZ_CXX:-clang++-19} $flags -O1 -DCAISSON_ZLIB -DCAISSON_ZSTD \
+    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+    test/native/layer/layer_fuzz.cc $sources -lz -lzstd -o "$build/layer_fuzz"
+  exec "$build/layer_fuzz" -max_total_time="${2:-60}" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
+    -print_final_stats=1 "$build/layer-corpus" test/native/layer/corpus
 fi
 
 names=${*:-$(cd test/native/launch && echo *_test.cc | sed 's/\.cc//g')}

@@ -86,7 +86,8 @@ class StubHands final : public Jobs {
     switch (message.kind) {
       case JobKind::kLaunch:
       case JobKind::kExec:
-      case JobKind::kImport: {
+      case JobKind::kImport:
+      case JobKind::kUnpack: {
         int pair[2];
         Require(pipe2(pair, O_CLOEXEC) == 0);
         (void)close(pair[1]);

@@ -48,7 +48,7 @@ def _remove_cgroup_parents():
                 pass  # another test is using it, or it is not ours
 
 
-TEXTS = {'Detail', 'ImportResult'}
+TEXTS = {'Detail', 'ImportResult', 'UnpackBlobDigest', 'UnpackDiffId'}
 
 
 def field(tag, value):

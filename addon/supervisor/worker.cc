@@ -1,12 +1,12 @@
 // zone: native
-#include "supervisor/import_worker.h"
+#include "supervisor/worker.h"
 
 #include <linux/capability.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <utility>
 
-#include "supervisor/import.h"
 #include "supervisor/kernel.h"
 #include "sys/credentials.h"
 #include "sys/mount.h"
@@ -24,11 +24,28 @@ constexpr uint64_t kFileCapabilities = Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) |
                                        Bit(CAP_FSETID) | Bit(CAP_MKNOD) | Bit(CAP_SETFCAP) |
                                        Bit(CAP_SYS_ADMIN) | Bit(CAP_LINUX_IMMUTABLE);
 
-int EnterSandbox() {
+UniqueFd EmptyRoot() {
+  const UniqueFd context(sys::FsOpen("tmpfs"));
+  if (!context || sys::FsCreate(context.get()) != 0) return {};
+  return UniqueFd(sys::FsMount(context.get(), MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID));
+}
+
+// While we are in the mount namespace that it was opened in.
+UniqueFd RootOf(int folder_fd) {
+  UniqueFd root(sys::OpenTree(folder_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+  mount_attr attr = {};
+  attr.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  attr.propagation = MS_PRIVATE;
+  // Kernels before 5.12 do not have it; nothing is started from there anyway.
+  if (root) (void)sys::MountSetAttr(root.get(), 0, attr);
+  return root;
+}
+
+int EnterSandbox(int root_fd) {
+  UniqueFd root = root_fd < 0 ? UniqueFd() : RootOf(root_fd);
+  if (root_fd >= 0 && !root) return errno;
   if (sys::Unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) != 0) return errno;
-  UniqueFd context(sys::FsOpen("tmpfs"));
-  if (!context || sys::FsCreate(context.get()) != 0) return errno;
-  UniqueFd root(sys::FsMount(context.get(), MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID));
+  if (root_fd < 0) root = EmptyRoot();
   if (!root || sys::MoveMountToPath(root.get(), "/staging") != 0) return errno;
   if (fchdir(root.get()) != 0 || sys::PivotRoot(".", ".") != 0) return errno;
   if (sys::Unmount(".", sys::MNT_DETACH) != 0 || chdir("/") != 0) return errno;
@@ -36,10 +53,12 @@ int EnterSandbox() {
   return sys::CapSet(kFileCapabilities, kFileCapabilities, 0) == 0 ? 0 : errno;
 }
 
-[[noreturn]] void RunWorker(int source_fd, int parent_fd, const char* name, int report_fd) {
-  CloseOthers({source_fd, parent_fd, report_fd});
-  if (const int error = EnterSandbox(); error != 0) _exit(error & 0x7f);
-  _exit(RunImport(source_fd, parent_fd, name, report_fd) == 0 ? 0 : 1);
+[[noreturn]] void RunWorker(std::vector<int> keep, int root_fd, const std::function<int()>& work) {
+  keep.push_back(root_fd);
+  CloseOthers(std::move(keep));
+  if (const int error = EnterSandbox(root_fd); error != 0) _exit(error & 0x7f);
+  if (root_fd >= 0) (void)close(root_fd);
+  _exit(work() == 0 ? 0 : 1);
 }
 
 }  // namespace
@@ -57,12 +76,12 @@ void CloseOthers(std::vector<int> keep) {
   (void)sys::CloseRange(from, ~0u, 0);
 }
 
-Result<Worker> ForkImportWorker(int source_fd, int parent_fd, const std::string& name,
-                                int report_fd) {
+Result<Worker> ForkWorker(const std::vector<int>& keep, int root_fd, Step step,
+                          const std::function<int()>& work) {
   Worker worker;
-  worker.pid = kernel::Fork(CLONE_PARENT, &worker.pidfd);
-  if (worker.pid < 0) return FailErrno(Step::kImport);
-  if (worker.pid == 0) RunWorker(source_fd, parent_fd, name.c_str(), report_fd);
+  worker.pid = kernel::Fork(CLONE_PARENT | CLONE_NEWPID, &worker.pidfd);
+  if (worker.pid < 0) return FailErrno(step);
+  if (worker.pid == 0) RunWorker(keep, root_fd, work);
   return worker;
 }
 

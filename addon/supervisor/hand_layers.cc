@@ -1,0 +1,156 @@
+// zone: native
+#include "supervisor/hand_layers.h"
+
+#include <functional>
+
+#include "layer/settle.h"
+#include "layer/unpack.h"
+#include "supervisor/import.h"
+#include "supervisor/kernel.h"
+#include "supervisor/remove_tree.h"
+#include "supervisor/worker.h"
+
+namespace caisson {
+namespace {
+
+layer::OverlayXattrs OverlayOf(const launch::Host& host) {
+  return host.rootless ? layer::OverlayXattrs::kUser : layer::OverlayXattrs::kTrusted;
+}
+
+// The parent of a folder in the store, made where it is missing, and its name there.
+struct Parent {
+  UniqueFd fd;
+  std::string name;
+};
+Result<Parent> ParentOf(const launch::Host& host, const std::string& path, Step step) {
+  const size_t slash = path.rfind('/');
+  auto fd = OpenStoreFolder(host.store.get(), path.substr(0, slash), Missing::kCreate, step);
+  if (!fd) return std::unexpected(fd.error());
+  return Parent{.fd = std::move(*fd), .name = path.substr(slash + 1)};
+}
+
+// `work` gets the descriptor that it reports to, which this end reads.
+void Start(std::vector<int> keep, int root_fd, Step step,
+           const std::function<int(int report_fd)>& work, Message* reply) {
+  int pair[2];
+  if (pipe2(pair, O_CLOEXEC) != 0) {
+    reply->failure = {step, 0, errno, 0};
+    return;
+  }
+  reply->fd(Role::kReport).reset(pair[0]);
+  const UniqueFd report(pair[1]);
+  keep.push_back(report.get());
+  auto worker = ForkWorker(keep, root_fd, step, [&] { return work(report.get()); });
+  if (!worker) {
+    reply->failure = worker.error();
+    return;
+  }
+  reply->pid = worker->pid;
+  reply->fd(Role::kPidfd) = std::move(worker->pidfd);
+}
+
+}  // namespace
+
+void StartImport(const launch::Host& host, Message& job, Message* reply) {
+  auto parent = ParentOf(host, job.First(JobTag::kFolder), Step::kImportTarget);
+  if (!parent) {
+    reply->failure = parent.error();
+    return;
+  }
+  const int source = job.fd(Role::kSource).get();
+  const int target = parent->fd.get();
+  Start(
+      {source, target}, -1, Step::kImport,
+      [&](int report) { return RunImport(source, target, parent->name.c_str(), report); }, reply);
+}
+
+void StartUnpack(const launch::Host& host, Message& job, Message* reply) {
+  const auto plan = layer::ParseUnpack(job.body ? job.body->bytes() : Bytes{});
+  if (!plan) {
+    reply->failure = plan.error();
+    return;
+  }
+  struct stat status;
+  const int file = job.fd(Role::kSource).get();
+  const int feed = job.fd(Role::kFeed).get();
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+    reply->failure = {Step::kUnpack, 0, EBADF, 0};
+    return;
+  }
+  auto parent = ParentOf(host, job.First(JobTag::kFolder), Step::kUnpackWrite);
+  if (!parent) {
+    reply->failure = parent.error();
+    return;
+  }
+  UniqueFd folder;
+  if (mkdirat(parent->fd.get(), parent->name.c_str(), 0700) == 0) {
+    folder.reset(sys::OpenAt2(parent->fd.get(), parent->name.c_str(), O_PATH | O_DIRECTORY,
+                              kernel::kBeneath));
+  }
+  if (!folder) {
+    reply->failure = {Step::kUnpackWrite, 0, errno, 0};
+    return;
+  }
+  std::vector<int> keep = {file};
+  if (feed >= 0) keep.push_back(feed);
+  Start(
+      keep, folder.get(), Step::kUnpack,
+      [&](int report) { return layer::RunUnpack(*plan, OverlayOf(host), file, feed, report); },
+      reply);
+}
+
+void PublishLayer(const launch::Host& host, Message& job, Message* reply) {
+  const std::string target = job.First(JobTag::kTarget);
+  const size_t slash = target.rfind('/');
+  UniqueFd parent;
+  int parent_fd = host.store.get();
+  if (slash != std::string::npos) {
+    auto opened =
+        OpenStoreFolder(parent_fd, target.substr(0, slash), Missing::kCreate, Step::kImportTarget);
+    if (!opened) {
+      reply->failure = opened.error();
+      return;
+    }
+    parent = std::move(*opened);
+    parent_fd = parent.get();
+  }
+  const std::string name = slash == std::string::npos ? target : target.substr(slash + 1);
+  constexpr unsigned kNoReplace = 1;
+  if (syscall(SYS_renameat2, host.store.get(), job.First(JobTag::kFolder).c_str(), parent_fd,
+              name.c_str(), kNoReplace) != 0) {
+    reply->failure = {Step::kImportTarget, 0, errno, 0};
+    return;
+  }
+  // The layer itself has reached the disk; now its name.
+  if (parent) (void)fsync(parent.get());
+}
+
+void SettleLayer(const launch::Host& host, Message& job, Message* reply) {
+  const auto open = [&](const std::string& path) {
+    return OpenStoreFolder(host.store.get(), path, Missing::kFail, Step::kSettle);
+  };
+  const std::string target = job.First(JobTag::kTarget);
+  reply->text = target;
+  auto folder = open(target);
+  std::vector<UniqueFd> lower;
+  std::vector<int> lower_fds;
+  for (const std::string& path : job.All(JobTag::kLayer)) {
+    if (!folder) break;
+    auto opened = open(path);
+    if (!opened) {
+      reply->text = path;
+      folder = std::unexpected(opened.error());
+      break;
+    }
+    lower_fds.push_back(opened->get());
+    lower.push_back(std::move(*opened));
+  }
+  if (!folder) {
+    reply->failure = folder.error();
+    return;
+  }
+  const auto settled = layer::Settle(folder->get(), lower_fds, OverlayOf(host));
+  if (!settled) reply->failure = settled.error();
+}
+
+}  // namespace caisson
