@@ -27,6 +27,8 @@ export type {
   RemoveImageOptions,
 } from './image/options.js';
 export type { Layer } from './image/history.js';
+export type { LayerStatus } from './image/layers.js';
+export type { PullEvent } from './image/pull.js';
 export type { ImagesUsage, ImageUsage } from './image/usage.js';
 export type { ImageId } from './image/resolved-image.js';
 export type { Digest } from './store/index.js';

@@ -70,7 +70,7 @@ export class Container extends LaterVerbs implements AsyncDisposable {
    *
    * @param image - An Image, or the name or id of one in the store.
    * @param argv - After the image's Entrypoint. Default: the image's Cmd.
-   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`, `ERR_IMAGE_NOT_FOUND`; the errors of
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`, `ERR_IMAGE_NOT_FOUND`; the errors of {@link Image.pull}, of
    * opening a Runtime and of starting a process, see docs/errors.md
    * @throws {@link ExecError} with `check`, on any end but exit code 0
    * @throws {@link AbortError} with the output so far as `result`
@@ -86,7 +86,7 @@ export class Container extends LaterVerbs implements AsyncDisposable {
   /**
    * Makes a container and starts nothing: only its records exist, no process, cgroup or namespace.
    *
-   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`, `ERR_IMAGE_NOT_FOUND`,
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`, `ERR_UNSUPPORTED`, `ERR_IMAGE_NOT_FOUND`; the errors of {@link Image.pull};
    * `ERR_NAME_IN_USE`, `ERR_STORE_FULL`
    */
   static async create(options: ContainerOptions): Promise<Container> {

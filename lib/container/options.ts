@@ -84,7 +84,10 @@ export interface NetworkAttachmentOptions {
  * that asking for it is `ERR_UNSUPPORTED`.
  */
 export interface ContainerOptions extends Call {
-  /** What it is made from: an Image, or the name, id or beginning of an id of one in the store. */
+  /**
+   * What it is made from: an Image, or the name, id or beginning of an id of one in the store. What is not there is
+   * pulled.
+   */
   image: string | Image;
   /**
    * Letters, digits and `_.-`, at most 128, the first one a letter or digit; unique in the store.

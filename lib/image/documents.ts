@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto';
 import { CaissonError } from '../errors/index.js';
-import {
-  DOCKER_MEDIA_TYPES,
-  MEDIA_TYPES,
-  type Descriptor,
-  type Digest,
-  type Platform,
-} from '../store/images.js';
+import { isDigest } from '../registry/digest.js';
+import { parseManifest, type ImageManifest } from '../registry/manifest.js';
+import type { Descriptor, Digest, Platform } from '../store/images.js';
 import type { ImageConfig } from './config.js';
 
 /** An exact text, which its digest names. */
@@ -35,12 +31,6 @@ export interface ImageDocument {
   readonly history: readonly HistoryEntry[];
 }
 
-export interface ManifestDocument {
-  readonly mediaType: string;
-  readonly config: Descriptor;
-  readonly layers: readonly Descriptor[];
-}
-
 export const jsonDocument = (mediaType: string, value: unknown): Document =>
   documentOf(mediaType, Buffer.from(JSON.stringify(value)));
 
@@ -56,20 +46,10 @@ export const descriptorOf = ({ mediaType, digest, bytes }: Document): Descriptor
   size: bytes.length,
 });
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
-
-/** Whether this is a digest that the store can hold. */
-export const isDigest = (value: unknown): value is Digest =>
-  typeof value === 'string' && DIGEST.test(value);
-
 type Bag = Readonly<Record<string, unknown>>;
 
 const isBag = (value: unknown): value is Bag =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** For a message. */
-const textOf = (value: unknown): string =>
-  typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : 'something else';
 
 /** What nobody meant as an image is refused, and why is said. */
 class Reader {
@@ -93,77 +73,21 @@ class Reader {
     }
     throw this.invalid(`its ${what} is not a JSON object`);
   }
-
-  descriptor(value: unknown, what: string): Descriptor {
-    if (!isBag(value)) throw this.invalid(`its manifest has no ${what}`);
-    const { mediaType, digest, size } = value;
-    if (typeof mediaType !== 'string') throw this.invalid(`its ${what} has no media type`);
-    if (!isDigest(digest)) throw this.invalid(`the digest of its ${what} is none, or not sha256`);
-    if (!Number.isSafeInteger(size) || (size as number) < 0) {
-      throw this.invalid(`the size of its ${what} is none`);
-    }
-    return { mediaType, digest, size: size as number };
-  }
 }
 
-const MANIFESTS: ReadonlySet<string> = new Set([MEDIA_TYPES.manifest, DOCKER_MEDIA_TYPES.manifest]);
-const CONFIGS: ReadonlySet<string> = new Set([MEDIA_TYPES.config, DOCKER_MEDIA_TYPES.config]);
-const LAYERS: ReadonlySet<string> = new Set([
-  ...['', '+gzip', '+zstd'].flatMap((form) => [
-    `${MEDIA_TYPES.layerTar}${form}`,
-    `application/vnd.oci.image.layer.nondistributable.v1.tar${form}`,
-  ]),
-  DOCKER_MEDIA_TYPES.layer,
-  'application/vnd.docker.image.rootfs.diff.tar',
-  'application/vnd.docker.image.rootfs.diff.tar.zstd',
-  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
-]);
-
-export const isManifestType = (mediaType: string): boolean => MANIFESTS.has(mediaType);
-
 /**
- * An image manifest: OCI's, or Docker's schema 2.
+ * The manifest of one image, not of several.
  *
  * @throws {@link CaissonError} `ERR_IMAGE_INVALID`; `ERR_UNSUPPORTED` for what is no image
  */
-export function parseManifest(
-  { mediaType, bytes }: Pick<Document, 'mediaType' | 'bytes'>,
+export function parseImageManifest(
+  given: Pick<Document, 'mediaType' | 'bytes'>,
   reference: string,
-): ManifestDocument {
-  const reader = new Reader(reference);
-  const value = reader.json(bytes, 'manifest');
-  const said = value['mediaType'];
-  // One text must not mean two things: CVE-2021-41190.
-  if (said !== undefined && said !== mediaType) {
-    throw reader.invalid(`its manifest came as ${mediaType} and says that it is ${textOf(said)}`);
-  }
-  if (value['manifests'] !== undefined) {
-    throw reader.invalid('its manifest is an index as well');
-  }
-  if (!isManifestType(mediaType) || value['schemaVersion'] !== 2) {
-    throw unsupported(reference, `a manifest of the type ${mediaType}`);
-  }
-  const config = reader.descriptor(value['config'], 'configuration');
-  if (!CONFIGS.has(config.mediaType) || value['artifactType'] !== undefined) {
-    const type = textOf(value['artifactType'] ?? config.mediaType);
-    throw unsupported(reference, `it is an artifact of the type ${type}, not an image`);
-  }
-  const layers = value['layers'];
-  if (!Array.isArray(layers)) throw reader.invalid('its manifest has no layers');
-  return {
-    mediaType,
-    config,
-    layers: layers.map((layer, i) => {
-      const found = reader.descriptor(layer, `layer ${i + 1}`);
-      if (LAYERS.has(found.mediaType)) return found;
-      throw unsupported(reference, `layer ${i + 1} is of the type ${found.mediaType}`);
-    }),
-  };
-}
-
-function unsupported(reference: string, reason: string): CaissonError {
+): ImageManifest {
+  const manifest = parseManifest(given, reference);
+  if (manifest.kind === 'image') return manifest;
   const what = `the image ${JSON.stringify(reference)}`;
-  return new CaissonError('ERR_UNSUPPORTED', { what, reason });
+  throw new CaissonError('ERR_UNSUPPORTED', { what, reason: 'it is an index of images' });
 }
 
 /**

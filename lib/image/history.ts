@@ -20,9 +20,7 @@ export interface Layer {
  */
 export async function historyOf(store: Store, image: ImageRecord): Promise<Layer[]> {
   const { diffIds, history } = image.document;
-  const sizes = await Promise.all(
-    image.layers.slice(1).map((folder) => store.layers.facts(folder.slice('layers/'.length))),
-  );
+  const sizes = await Promise.all(image.keys.map((key) => store.layers.facts(key)));
   const steps: Layer[] = [];
   let next = 0;
   const layer = (): Pick<Layer, 'diffId' | 'sizeBytes'> => {

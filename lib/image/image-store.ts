@@ -8,6 +8,7 @@ import type { ImageConfig } from './config.js';
 import { Image } from './image.js';
 import type { Operation } from './operation.js';
 import type { HostOptions, ImageListOptions, PruneImagesOptions, PullOptions } from './options.js';
+import type { PullEvent } from './pull.js';
 import { pruneImages } from './remove.js';
 import { parsePrune } from './request.js';
 import { imagesUsage, type ImagesUsage } from './usage.js';
@@ -48,7 +49,7 @@ export class ImageStore {
   }
 
   /** {@link Image.pull} */
-  pull(ref: string, options?: Unbound<PullOptions>): Operation<Image, never> {
+  pull(ref: string, options?: Unbound<PullOptions>): Operation<Image, PullEvent> {
     return Image.pull(ref, this.#bind(options));
   }
 

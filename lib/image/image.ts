@@ -10,12 +10,20 @@ import type { ImageConfig } from './config.js';
 import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
-import { failedOperation, type Operation } from './operation.js';
+import { failedOperation, operation, type Operation } from './operation.js';
 import type { HostOptions, ImageListOptions, PullOptions, RemoveImageOptions } from './options.js';
 import { findImage, hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
 import { familiar, parseReference } from '../registry/reference.js';
+import { pullImage, type PullEvent } from './pull.js';
 import { removeImage } from './remove.js';
-import { parseCall, parseFromRootfs, parseHost, parseList, parseRemove } from './request.js';
+import {
+  parseCall,
+  parseFromRootfs,
+  parseHost,
+  parseList,
+  parsePull,
+  parseRemove,
+} from './request.js';
 import type { ImageId } from './resolved-image.js';
 
 /** Where an image's contents are: on this machine itself, or in a store. */
@@ -110,9 +118,27 @@ export class Image {
       .map((record) => stored(parts, record));
   }
 
-  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
-  static pull(_ref: string, _options?: PullOptions): Operation<Image, never> {
-    return failedOperation(notYet('Image.pull()'));
+  /**
+   * The image of that name from its registry: `alpine` means `docker.io/library/alpine:latest`. Layers come several at
+   * once and are unpacked while they come; what is here already is not fetched again, also when several programs pull
+   * at once. Nothing counts before it is verified. What was cut off, by an abort too, is gone on with the next time.
+   *
+   * @example
+   * ```ts
+   * for await (const { layer, status, currentBytes, totalBytes } of Image.pull('debian:12')) {
+   *   console.log(layer, status, `${currentBytes}/${totalBytes}`);
+   * }
+   * ```
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`; `ERR_MANIFEST_NOT_FOUND`, `ERR_PLATFORM_NOT_FOUND`, and the other
+   * errors of registries (docs/errors.md); `ERR_IMAGE_INVALID`, `ERR_DIGEST_MISMATCH`; `ERR_IMAGE_NOT_FOUND` with
+   * `policy: 'never'`; `ERR_UNSUPPORTED` for what is no image; `ERR_STORE_FULL`
+   */
+  static pull(ref: string, options?: PullOptions): Operation<Image, PullEvent> {
+    return operation(async (tell) => {
+      const request = parsePull(ref, options);
+      const parts = await partsOf(request.runtime, 'pull an image');
+      return stored(parts, await pullImage(parts, request, tell));
+    });
   }
 
   /** Not in this version: rejects with `ERR_UNSUPPORTED`. */

@@ -32,10 +32,15 @@ export interface RemoveImageOptions {
   force?: boolean;
 }
 
-/** Not in this version. */
 export interface PullOptions extends Call {
+  /** `'linux/arm64'`, `'linux/arm/v7'`. @defaultValue this machine's */
   platform?: string;
+  /**
+   * `'missing'` takes the image of that name that is here, whatever its registry has by now; `'always'` asks the
+   * registry, and downloads what is not here; `'never'` asks nobody. @defaultValue `'missing'`
+   */
   policy?: 'missing' | 'always' | 'never';
+  /** Instead of what Docker's `config.json` and credential helpers know, or `registries` of the Runtime. */
   auth?: Auth;
 }
 

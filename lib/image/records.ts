@@ -13,14 +13,17 @@ import { SKELETON_LAYER, type Store } from '../store/store.js';
 import type { ImageConfig } from './config.js';
 import {
   parseImageDocument,
-  parseManifest,
+  parseImageManifest,
   type Document,
   type ImageDocument,
 } from './documents.js';
-import { familiar, normalize } from '../registry/reference.js';
+import { choosePlatform } from '../registry/platform.js';
+import { familiar, formatReference, readReference, type Reference } from '../registry/reference.js';
 
 /** In the index: where the layers are, lowest first, when they are not named by their diffIDs. */
 const LAYERS = 'dev.caisson.layers';
+/** In the index: how many of the lowest layers show nothing, as one above hides all of them. */
+const HIDDEN = 'dev.caisson.hidden';
 /** In the index: what it was pulled as, by digest. One for each name, as the names are. */
 const SOURCE = 'dev.caisson.source';
 /** In the index: size of the layers without compression. */
@@ -36,7 +39,9 @@ export interface ImageRecord {
   readonly document: ImageDocument;
   /** Descriptors of the blobs, lowest first. */
   readonly blobs: readonly Descriptor[];
-  /** Store-relative, lowest first, the skeleton before the image's own. */
+  /** Names of all of its layers below `layers/`, lowest first. */
+  readonly keys: readonly string[];
+  /** Store-relative, lowest first: those that show something, below them the skeleton. */
   readonly layers: readonly string[];
   readonly sizeBytes: number;
   readonly created: Date | undefined;
@@ -68,7 +73,7 @@ async function readImage(
 ): Promise<ImageRecord> {
   const { mediaType, digest, annotations = {} } = descriptor;
   const manifest = await store.images.read(digest, (bytes) =>
-    parseManifest({ mediaType, bytes }, digest),
+    parseImageManifest({ mediaType, bytes }, digest),
   );
   const id = manifest.config.digest;
   const document = await store.images.read(id, (bytes) =>
@@ -83,7 +88,11 @@ async function readImage(
     platform: document.platform,
     document,
     blobs: manifest.layers,
-    layers: [SKELETON_LAYER, ...keys.map((key) => `layers/${key}`)],
+    keys,
+    layers: [
+      SKELETON_LAYER,
+      ...keys.slice(Number(annotations[HIDDEN] ?? 0)).map((key) => `layers/${key}`),
+    ],
     sizeBytes: Number(
       annotations[SIZE] ?? manifest.layers.reduce((sum, { size }) => sum + size, 0),
     ),
@@ -102,14 +111,12 @@ export const keyOf = (diffId: Digest): string => diffId.slice('sha256:'.length);
  * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`
  */
 export async function findImage(store: Store, reference: string): Promise<ImageRecord> {
-  const images = await listImages(store);
-  const name = normalize(reference);
-  const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(reference)?.[1];
-  const named =
-    name === undefined ? undefined : images.find(({ tags }) => tags.includes(familiar(name)));
+  const name = readReference(reference);
+  const named = name === undefined ? undefined : await findByReference(store, name);
   if (named !== undefined) return named;
-  const matches =
-    hex === undefined ? [] : images.filter(({ id }) => id.startsWith(`sha256:${hex}`));
+  const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(reference)?.[1];
+  const images = hex === undefined ? [] : await listImages(store);
+  const matches = images.filter(({ id }) => id.startsWith(`sha256:${hex}`));
   const [first] = matches;
   if (first === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference });
   if (matches.length > 1) {
@@ -118,11 +125,35 @@ export async function findImage(store: Store, reference: string): Promise<ImageR
   return first;
 }
 
+/** The image of that name or digest that is here, for the platform where one is said. */
+export async function findByReference(
+  store: Store,
+  reference: Reference,
+  platform?: Platform,
+): Promise<ImageRecord | undefined> {
+  const { domain, path, digest, tag } = reference;
+  const repository = formatReference({ domain, path });
+  const name = familiar(`${repository}:${tag ?? ''}`);
+  return (await listImages(store)).find((image) => {
+    if (platform !== undefined && !runsOn(image.platform, platform)) return false;
+    if (digest === undefined) return tag !== undefined && image.tags.includes(name);
+    return (
+      image.source === `${repository}@${digest}` ||
+      (image.manifest.digest === digest && image.source?.startsWith(`${repository}@`) === true)
+    );
+  });
+}
+
+const runsOn = (platform: Platform, wanted: Platform): boolean =>
+  choosePlatform([{ platform }], wanted) !== undefined;
+
 export interface NewImage {
   readonly manifest: Document;
   readonly config: Document;
   /** Of the layers, lowest first. */
   readonly keys: readonly string[];
+  /** How many of the lowest show nothing. */
+  readonly hidden?: number;
   /** Without compression. */
   readonly sizeBytes: number;
   /** Full names that it gets; who has one loses it. */
@@ -139,7 +170,7 @@ export async function addImage(
   place: () => Promise<void> = () => Promise.resolve(),
 ): Promise<ImageRecord> {
   const { manifest, config } = image;
-  const { layers } = parseManifest(manifest, manifest.digest);
+  const { layers } = parseImageManifest(manifest, manifest.digest);
   const { platform, diffIds } = parseImageDocument(config.bytes, layers.length, manifest.digest);
   return await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     await place();
@@ -158,6 +189,9 @@ export async function addImage(
           [CREATED]: new Date().toISOString(),
           [SIZE]: String(image.sizeBytes),
           ...(named ? {} : { [LAYERS]: image.keys.join(',') }),
+          ...(image.hidden !== undefined && image.hidden > 0
+            ? { [HIDDEN]: String(image.hidden) }
+            : {}),
           ...(image.source === undefined ? {} : { [SOURCE]: image.source }),
         },
       };

@@ -61,7 +61,7 @@ async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): 
   const store = parts.store;
   const { alive, dead } = await store.containers.list();
   const used = new Set([
-    ...images.flatMap(({ layers }) => layers),
+    ...images.flatMap(({ keys }) => keys.map((key) => `layers/${key}`)),
     ...[...alive, ...dead].flatMap(({ config }) => config.layers),
     ...[...(await store.leases.inUse()).values()].flat(),
   ]);

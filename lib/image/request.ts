@@ -4,6 +4,7 @@ import {
   checkBag,
   checkBoolean,
   checkName,
+  checkOneOf,
   checkSignal,
   checkString,
   invalid,
@@ -12,7 +13,10 @@ import {
   type Bag,
 } from '../errors/arguments.js';
 import { parseImageConfig, type ImageConfig } from './config.js';
-import { parseReference } from '../registry/reference.js';
+import { parsePlatform } from '../registry/platform.js';
+import { checkReference, parseReference } from '../registry/reference.js';
+import { parseAuth } from '../runtime/registries-request.js';
+import type { PullRequest } from './pull.js';
 import type { PruneRequest } from './remove.js';
 
 const CALL = ['runtime', 'signal'];
@@ -74,6 +78,21 @@ export function parseList(options: unknown = {}): ListRequest {
 
 export function parseCall(options: unknown = {}): CallRequest {
   return call(checkBag(options, 'options', new Set(CALL)));
+}
+
+const POLICIES = ['missing', 'always', 'never'] as const;
+
+export function parsePull(ref: unknown, options: unknown = {}): PullRequest {
+  const reference = checkReference(checkName(ref, 'ref'));
+  const bag = checkBag(options, 'options', new Set([...CALL, 'platform', 'policy', 'auth']));
+  const { platform, policy = 'missing', auth } = bag;
+  return {
+    ...call(bag),
+    reference,
+    platform: platform === undefined ? undefined : parsePlatform(checkString(platform, 'platform')),
+    policy: checkOneOf(policy, 'policy', POLICIES),
+    auth: auth === undefined ? undefined : parseAuth(auth, 'auth'),
+  };
 }
 
 export function parsePrune(options: unknown = {}): CallRequest & PruneRequest {

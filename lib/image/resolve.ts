@@ -1,19 +1,37 @@
 import { checkName, invalid } from '../errors/arguments.js';
-import { throwIfAborted } from '../errors/index.js';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { hold } from './holds.js';
 import type { HostCache } from './host-image.js';
 import { Image, sourceOf } from './image.js';
-import { findImage } from './records.js';
+import { pullImage } from './pull.js';
+import { findImage, type ImageRecord } from './records.js';
+import { parsePull } from './request.js';
 import type { ResolvedImage } from './resolved-image.js';
 
 const HOST_CACHE = Symbol('caisson.image.host');
 
+/** An id is never pulled. */
+const ID = /^sha256:|^[0-9a-f]{64}$/;
+
+async function findOrPull(
+  parts: RuntimeParts,
+  reference: string,
+  signal: AbortSignal | undefined,
+): Promise<ImageRecord> {
+  try {
+    return await findImage(parts.store, reference);
+  } catch (error) {
+    if (!CaissonError.is(error, 'ERR_IMAGE_NOT_FOUND') || ID.test(reference)) throw error;
+    return await pullImage(parts, parsePull(reference, { signal }), () => undefined);
+  }
+}
+
 /**
- * What a container needs of an image: of an `Image`, or of what `Image.get()` would find. Its layers
+ * What a container needs of an image: of an `Image`, or of what `Image.get()` would find or else `Image.pull()` brings. Its layers
  * stay while the Runtime is open, unless `Image.remove({ force: true })` says otherwise.
  *
- * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`
+ * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND` of an id; the errors of `Image.pull()`
  */
 export async function resolveImage(
   parts: RuntimeParts,
@@ -22,8 +40,7 @@ export async function resolveImage(
 ): Promise<ResolvedImage> {
   throwIfAborted(signal);
   if (!(image instanceof Image)) {
-    const reference = checkName(image, 'image');
-    const { id } = await findImage(parts.store, reference);
+    const { id } = await findOrPull(parts, checkName(image, 'image'), signal);
     return await hold(parts, id);
   }
   const source = sourceOf(image);

@@ -40,7 +40,7 @@ export async function imagesUsage({ store }: RuntimeParts): Promise<ImagesUsage>
   for (const key of keys) sizes.set(`layers/${key}`, (await store.layers.facts(key)).tarBytes);
   const containers = [...alive, ...dead].map(({ config }) => config);
   const users = (folder: string): number =>
-    images.filter(({ layers }) => layers.includes(folder)).length;
+    images.filter((image) => ownLayers(image).includes(folder)).length;
   const sum = (folders: Iterable<string>): number =>
     [...folders].reduce((total, folder) => total + (sizes.get(folder) ?? 0), 0);
   const used = new Set(containers.flatMap(({ layers }) => layers));
@@ -60,5 +60,7 @@ export async function imagesUsage({ store }: RuntimeParts): Promise<ImagesUsage>
   };
 }
 
-/** Without the skeleton; each once. */
-const ownLayers = ({ layers }: ImageRecord): string[] => [...new Set(layers.slice(1))];
+/** Each once. */
+const ownLayers = ({ keys }: ImageRecord): string[] => [
+  ...new Set(keys.map((key) => `layers/${key}`)),
+];

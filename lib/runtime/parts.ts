@@ -64,6 +64,7 @@ export type RuntimeEventName =
   | 'container.resume'
   | 'container.remove'
   | 'image.import'
+  | 'image.pull'
   | 'image.remove'
   | 'close';
 

@@ -6,6 +6,8 @@ import { errnoOf, isAbsent, readJson, writeJson } from './files.js';
 export interface LayerFacts {
   /** As a tar archive, without compression. */
   readonly tarBytes: number;
+  /** Nothing of the layers below it shows. */
+  readonly hidesAll: boolean;
 }
 
 /**
@@ -30,8 +32,8 @@ export class Layers {
   }
 
   async facts(key: string): Promise<LayerFacts> {
-    const { tarBytes = 0 } = ((await readJson(this.#factsOf(key))) ?? {}) as Partial<LayerFacts>;
-    return { tarBytes };
+    const found = ((await readJson(this.#factsOf(key))) ?? {}) as Partial<LayerFacts>;
+    return { tarBytes: 0, hidesAll: false, ...found };
   }
 
   async note(key: string, facts: LayerFacts): Promise<void> {

@@ -32,6 +32,7 @@ export type Need =
   | 'bwrap'
   | 'docker'
   | 'dockerd'
+  | 'registry'
   | 'skopeo'
   | 'umoci'
   | 'buildah'
@@ -97,6 +98,7 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   bwrap: () => runs('bwrap', '--version'),
   docker: () => runs('docker', 'info'),
   dockerd: () => PROBES.root() ?? runs('dockerd', '--version') ?? runs('docker', '--version'),
+  registry: () => runs('docker-registry', '--version'),
   skopeo: () => runs('skopeo', '--version'),
   umoci: () => runs('umoci', '--version'),
   buildah: () => runs('buildah', '--version'),

@@ -216,9 +216,17 @@ describe('root file systems', () => {
 });
 
 test('an image that is not there', async () => {
-  expect(
-    await rejection(Container.run('nonesuch', ['true'], { runtime: t.runtime })),
-  ).toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND', details: { reference: 'nonesuch' } });
+  // Nobody listens there.
+  const name = '127.0.0.1:1/nonesuch';
+  expect(await rejection(Container.run(name, ['true'], { runtime: t.runtime }))).toMatchObject({
+    code: 'ERR_REGISTRY_UNREACHABLE',
+    details: { registry: '127.0.0.1:1' },
+  });
+  const id = 'a'.repeat(64);
+  expect(await rejection(Container.run(id, ['true'], { runtime: t.runtime }))).toMatchObject({
+    code: 'ERR_IMAGE_NOT_FOUND',
+    details: { reference: id },
+  });
   expect(
     await rejection(Container.run({} as never, ['true'], { runtime: t.runtime })),
   ).toMatchObject({ code: 'ERR_INVALID_ARGUMENT', details: { option: 'image' } });

@@ -203,7 +203,9 @@ describe('the images of a store', () => {
     });
     await container.remove();
     await image.remove();
-    expect(await rejection(run('box:1', 'true'))).toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+    expect(await rejection(t.runtime.images.get('box:1'))).toMatchObject({
+      code: 'ERR_IMAGE_NOT_FOUND',
+    });
     expect(await rejection(image.remove())).toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
 
     // The same folder again, after its layer was there, used, and gone.

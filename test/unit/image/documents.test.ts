@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseImageDocument, parseManifest } from '../../../lib/image/documents.js';
+import { parseImageDocument, parseImageManifest } from '../../../lib/image/documents.js';
 
 const OCI = 'application/vnd.oci.image.manifest.v1+json';
 const DOCKER = 'application/vnd.docker.distribution.manifest.v2+json';
@@ -17,7 +17,7 @@ const layer = {
 const manifest = { schemaVersion: 2, mediaType: OCI, config, layers: [layer] };
 
 const parse = (value: unknown, mediaType = OCI): unknown =>
-  parseManifest({ mediaType, bytes: Buffer.from(JSON.stringify(value)) }, 'x');
+  parseImageManifest({ mediaType, bytes: Buffer.from(JSON.stringify(value)) }, 'x');
 const codeOf = (work: () => unknown): unknown => {
   try {
     return work();
@@ -64,14 +64,14 @@ describe('a manifest', () => {
 
   test('that is no UTF-8, or no JSON', () => {
     for (const text of [Buffer.from([0x7b, 0xff, 0x7d]), Buffer.from('{')]) {
-      expect(codeOf(() => parseManifest({ mediaType: OCI, bytes: text }, 'x'))).toBe(
+      expect(codeOf(() => parseImageManifest({ mediaType: OCI, bytes: text }, 'x'))).toBe(
         'ERR_IMAGE_INVALID',
       );
     }
   });
 
   test.each<[string, unknown, string]>([
-    ['an index', { schemaVersion: 2 }, 'application/vnd.oci.image.index.v1+json'],
+    ['an index', { schemaVersion: 2, manifests: [] }, 'application/vnd.oci.image.index.v1+json'],
     ['schema 1', { ...manifest, schemaVersion: 1 }, OCI],
     ['an artifact', { ...manifest, artifactType: 'application/x' }, OCI],
     [

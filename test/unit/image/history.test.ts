@@ -12,7 +12,7 @@ const store = {
 const stepsOf = async (history: HistoryEntry[]): Promise<unknown[]> => {
   const image = {
     document: { diffIds, history },
-    layers: ['layers/skeleton', ...diffIds.map((id) => `layers/${id.slice(7)}`)],
+    keys: diffIds.map((id) => id.slice(7)),
   } as unknown as ImageRecord;
   return (await historyOf(store, image)).map(({ createdBy, createdAt, sizeBytes, diffId }) => [
     createdBy,

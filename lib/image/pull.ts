@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
+import type { RegistryClient } from '../registry/client.js';
+import { parseManifest, type ImageManifest } from '../registry/manifest.js';
+import {
+  choosePlatform,
+  formatPlatform,
+  hostPlatform,
+  normalizePlatform,
+} from '../registry/platform.js';
+import { formatReference, type Reference } from '../registry/reference.js';
+import { registriesOf } from '../registry/registries.js';
+import type { Auth } from '../runtime/options.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import type { Descriptor, Digest, Platform } from '../store/images.js';
+import type { FileLock } from '../native/types.js';
+import { documentOf, parseImageDocument, type Document } from './documents.js';
+import { chainIds, makeLayers, type LayerStatus } from './layers.js';
+import type { Tell } from './operation.js';
+import { addImage, findByReference, keyOf, type ImageRecord } from './records.js';
+import type { CallRequest } from './request.js';
+
+/** How far one layer is. */
+export interface PullEvent {
+  /** The first digits of its digest, as people know them. */
+  readonly layer: string;
+  readonly digest: Digest;
+  readonly status: LayerStatus;
+  /** Of its blob, which is compressed. */
+  readonly currentBytes: number;
+  readonly totalBytes: number;
+}
+
+export type PullPolicy = 'missing' | 'always' | 'never';
+
+export interface PullRequest extends CallRequest {
+  readonly reference: Reference;
+  /** Absent: this machine's. */
+  readonly platform: Platform | undefined;
+  readonly policy: PullPolicy;
+  readonly auth: Auth | undefined;
+}
+
+/** Nobody's configuration is larger: some KiB are usual. */
+const MAX_CONFIG_BYTES = 8 * 2 ** 20;
+
+/** The image of that name, from its registry unless the policy says that the one that is here does. */
+export async function pullImage(
+  parts: RuntimeParts,
+  request: PullRequest,
+  tell: Tell<PullEvent>,
+): Promise<ImageRecord> {
+  const { reference, platform, policy, signal } = request;
+  throwIfAborted(signal);
+  if (policy !== 'always') {
+    const here = await findByReference(parts.store, reference, platform);
+    if (here !== undefined) return here;
+    if (policy === 'never') {
+      throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: formatReference(reference) });
+    }
+  }
+  const work = new Pull(parts, request, tell).run();
+  return await parts.supervisor.keepAlive(work);
+}
+
+class Pull {
+  readonly #parts: RuntimeParts;
+  readonly #request: PullRequest;
+  readonly #tell: Tell<PullEvent>;
+  readonly #client: RegistryClient;
+  /** For people. */
+  readonly #name: string;
+
+  constructor(parts: RuntimeParts, request: PullRequest, tell: Tell<PullEvent>) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#tell = tell;
+    this.#client = registriesOf(parts).client(request.reference.domain, request.auth);
+    this.#name = formatReference(request.reference);
+  }
+
+  async run(): Promise<ImageRecord> {
+    const { reference, signal } = this.#request;
+    const { domain, path, tag, digest } = reference;
+    const top = await this.#client.manifest(path, digest ?? tag ?? 'latest', { signal });
+    const { document, manifest } = await this.#choose(top);
+    const config = await this.#config(manifest.config);
+    const { layers } = manifest;
+    const image = parseImageDocument(config.bytes, layers.length, this.#name);
+    this.#checkPlatform(image.platform);
+
+    const lease = await this.#hold(layers, image.diffIds);
+    try {
+      const made = await makeLayers(this.#parts, {
+        wanted: layers.map((descriptor, i) => ({
+          descriptor,
+          diffId: image.diffIds[i] ?? descriptor.digest,
+        })),
+        fetch: (blob, sink, stop) => this.#client.fetchBlob(path, blob, sink, { signal: stop }),
+        tell: ({ descriptor }, status, bytes) => this.#progress(descriptor, status, bytes),
+        reference: this.#name,
+        signal,
+      });
+      const record = await addImage(this.#parts.store, {
+        manifest: document,
+        config,
+        keys: made.map(({ key }) => key),
+        sizeBytes: made.reduce((sum, { tarBytes }) => sum + tarBytes, 0),
+        hidden: made.findLastIndex(({ hidesAll }) => hidesAll),
+        names: tag === undefined ? [] : [formatReference({ domain, path, tag })],
+        source: formatReference({ domain, path, digest: top.digest }),
+      });
+      this.#parts.emit({ type: 'image.pull', id: record.id, time: new Date() });
+      return record;
+    } finally {
+      lease.release();
+    }
+  }
+
+  /** The manifest itself, or of an index the one for the platform. */
+  async #choose(top: {
+    readonly mediaType: string;
+    readonly bytes: Uint8Array;
+  }): Promise<{ document: Document; manifest: ImageManifest }> {
+    const { signal } = this.#request;
+    const first = parseManifest(top, this.#name);
+    if (first.kind === 'image') {
+      return { document: documentOf(first.mediaType, top.bytes), manifest: first };
+    }
+    const entry = this.#entry(first.manifests);
+    const answer = await this.#client.manifest(this.#request.reference.path, entry.digest, {
+      signal,
+    });
+    const mediaType = answer.mediaType || entry.mediaType;
+    const manifest = parseManifest({ mediaType, bytes: answer.bytes }, this.#name);
+    if (manifest.kind === 'image') {
+      return { document: documentOf(manifest.mediaType, answer.bytes), manifest };
+    }
+    const reason = 'its index names another index for this platform';
+    throw new CaissonError('ERR_IMAGE_INVALID', { reference: this.#name, reason });
+  }
+
+  #entry(entries: readonly Descriptor[]): Descriptor {
+    const known = entries.flatMap((entry) => {
+      const { platform } = entry;
+      // Attestations and their like are for no platform.
+      return platform === undefined || platform.os === 'unknown' ? [] : [{ ...entry, platform }];
+    });
+    const chosen = choosePlatform(known, this.#wanted);
+    if (chosen !== undefined) return chosen;
+    const [only] = entries;
+    if (entries.length === 1 && only !== undefined && known.length === 0) return only;
+    throw this.#otherPlatform(known.map(({ platform }) => platform));
+  }
+
+  get #wanted(): Platform {
+    return this.#request.platform ?? hostPlatform();
+  }
+
+  #otherPlatform(available: readonly Platform[]): CaissonError {
+    return new CaissonError('ERR_PLATFORM_NOT_FOUND', {
+      reference: this.#name,
+      platform: formatPlatform(this.#wanted),
+      available: [...new Set(available.map((one) => formatPlatform(normalizePlatform(one))))],
+    });
+  }
+
+  /** What was asked for must be had; what was not may be whatever there is, and runs where binfmt_misc(5) helps. */
+  #checkPlatform(platform: Platform): void {
+    const found = normalizePlatform(platform);
+    if (choosePlatform([{ platform: found }], this.#wanted) === undefined) {
+      if (this.#request.platform !== undefined || found.os !== 'linux') {
+        throw this.#otherPlatform([found]);
+      }
+    }
+    if (choosePlatform([{ platform: found }], hostPlatform()) !== undefined) return;
+    process.emitWarning(
+      `${this.#name} is made for ${formatPlatform(found)}: it runs here only with an emulator that binfmt_misc knows`,
+      { type: 'CaissonWarning', code: 'CAISSON_FOREIGN_PLATFORM' },
+    );
+  }
+
+  async #config(descriptor: Descriptor): Promise<Document> {
+    const { path } = this.#request.reference;
+    if (descriptor.size > MAX_CONFIG_BYTES) {
+      const reason = `its configuration has ${descriptor.size} bytes`;
+      throw new CaissonError('ERR_IMAGE_INVALID', { reference: this.#name, reason });
+    }
+    const chunks: Uint8Array[] = [];
+    const sink = {
+      offset: 0,
+      write(chunk: Uint8Array): Promise<void> {
+        chunks.push(chunk.slice());
+        this.offset += chunk.length;
+        return Promise.resolve();
+      },
+      restart(): Promise<void> {
+        chunks.length = 0;
+        this.offset = 0;
+        return Promise.resolve();
+      },
+    };
+    await this.#client.fetchBlob(path, descriptor, sink, { signal: this.#request.signal });
+    const document = documentOf(descriptor.mediaType, Buffer.concat(chunks));
+    if (document.digest === descriptor.digest) return document;
+    throw new CaissonError('ERR_DIGEST_MISMATCH', {
+      what: 'a configuration',
+      expected: descriptor.digest,
+      found: document.digest,
+    });
+  }
+
+  /** While nothing lists them, nobody may remove what has come. */
+  async #hold(layers: readonly Descriptor[], diffIds: readonly Digest[]): Promise<FileLock> {
+    const keys = new Set([...diffIds, ...chainIds(diffIds)].map(keyOf));
+    const names = [
+      ...[...keys].map((key) => `layers/${key}`),
+      ...layers.map(({ digest }) => `blobs/${keyOf(digest)}`),
+    ];
+    const lease = `pull-${randomBytes(8).toString('hex')}`;
+    return await this.#parts.store.leases.take(lease, names, () => Promise.resolve());
+  }
+
+  #progress({ digest, size }: Descriptor, status: LayerStatus, bytes: number): void {
+    const layer = keyOf(digest).slice(0, 12);
+    this.#tell(digest, { layer, digest, status, currentBytes: bytes, totalBytes: size });
+  }
+}
