@@ -57,6 +57,23 @@ uint32_t AttributeRules::Group(uint32_t id) {
   return known->second ? id : 0;
 }
 
+// Whether everybody that an ACL names can be named here. acl(5) as an xattr: a u32 version, then
+// entries of u16 tag, u16 permissions, u32 id.
+bool AttributeRules::Knows(const std::string& acl) {
+  if (owners_ == Owners::kAny) return true;
+  if (owners_ == Owners::kSelf) return !NamesSomebody(acl);
+  constexpr uint16_t kUser = 0x02;
+  constexpr uint16_t kGroup = 0x08;
+  for (size_t at = 4; at + 8 <= acl.size(); at += 8) {
+    uint16_t tag = 0;
+    uint32_t id = 0;
+    memcpy(&tag, acl.data() + at, sizeof tag);
+    memcpy(&id, acl.data() + at + 4, sizeof id);
+    if ((tag == kUser && User(id) != id) || (tag == kGroup && Group(id) != id)) return false;
+  }
+  return true;
+}
+
 bool AttributeRules::Keeps(const Xattr& xattr, EntryType type) {
   const std::string_view name = xattr.name;
   if (!BelongsToImage(name)) return false;
@@ -64,8 +81,7 @@ bool AttributeRules::Keeps(const Xattr& xattr, EntryType type) {
   if (name.starts_with("trusted.") && overlay_ == OverlayXattrs::kUser) return false;
   if (name.starts_with("user.")) return type == EntryType::kFile || type == EntryType::kFolder;
   if (IsAcl(name)) {
-    return type != EntryType::kSymbolicLink &&
-           (owners_ == Owners::kAny || !NamesSomebody(xattr.value));
+    return type != EntryType::kSymbolicLink && Knows(xattr.value);
   }
   // Capabilities for a root that nobody here can be.
   return owners_ == Owners::kAny || User(RootOf(xattr.value)) == RootOf(xattr.value);

@@ -48,6 +48,7 @@ class AttributeRules {
   using Known = std::map<uint32_t, bool>;
   [[nodiscard]] uint32_t User(uint32_t id);
   [[nodiscard]] uint32_t Group(uint32_t id);
+  [[nodiscard]] bool Knows(const std::string& acl);
   [[nodiscard]] bool Keeps(const Xattr& xattr, EntryType type);
 
   int probe_fd_;

@@ -41,6 +41,7 @@ bool SparseMap::AddList(std::string_view text) {
     text.remove_prefix(std::min(comma + 1, text.size()));
     return number;
   };
+  if (text.ends_with(',')) return false;
   while (!text.empty()) {
     const auto offset = next();
     const auto bytes = next();

@@ -1,6 +1,9 @@
 // zone: native
 #include "supervisor/hand_layers.h"
 
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
 #include <functional>
 
 #include "layer/settle.h"
@@ -17,7 +20,18 @@ layer::OverlayXattrs OverlayOf(const launch::Host& host) {
   return host.rootless ? layer::OverlayXattrs::kUser : layer::OverlayXattrs::kTrusted;
 }
 
-// The parent of a folder in the store, made where it is missing, and its name there.
+// Says that the trees in this folder have nothing to do with one another (chattr(1), "T"): ext4
+// puts each new one where there is most room, in place of one behind the other. There it also finds
+// free inodes at once: those that were free a moment ago it passes over one by one, for minutes,
+// which makes a new file take a millisecond where many were removed.
+void SpreadTrees(int folder_fd) {
+  long flags = 0;
+  if (ioctl(folder_fd, FS_IOC_GETFLAGS, &flags) != 0 || (flags & FS_TOPDIR_FL) != 0) return;
+  flags |= FS_TOPDIR_FL;
+  (void)ioctl(folder_fd, FS_IOC_SETFLAGS, &flags);  // Others have no such thing, nor need of it.
+}
+
+// The folder that a new layer is made in, itself made where it is missing, and its name there.
 struct Parent {
   UniqueFd fd;
   std::string name;
@@ -26,6 +40,7 @@ Result<Parent> ParentOf(const launch::Host& host, const std::string& path, Step 
   const size_t slash = path.rfind('/');
   auto fd = OpenStoreFolder(host.store.get(), path.substr(0, slash), Missing::kCreate, step);
   if (!fd) return std::unexpected(fd.error());
+  SpreadTrees(fd->get());
   return Parent{.fd = std::move(*fd), .name = path.substr(slash + 1)};
 }
 

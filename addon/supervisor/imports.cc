@@ -69,7 +69,8 @@ Imports::Running& Imports::Begin(uint32_t id, JobKind kind, Step step, std::stri
   made.kind = kind;
   made.step = step;
   made.target = std::move(target);
-  made.copy = scratch_ + "/layer-" + std::to_string(next_++);
+  // A name that was never there: ext4 chooses the place of the tree by it (SpreadTrees).
+  made.copy = scratch_ + "/layers/" + std::to_string(RealtimeNs()) + '-' + std::to_string(next_++);
   return made;
 }
 

@@ -157,7 +157,7 @@ def one_of_everything(top, root):
             file.write(b'data' * 2000)
         file.truncate(10_000_000)
     with open(path(b'hole-only'), 'wb') as file:
-        file.truncate(1 << 30)
+        file.truncate(64 << 20)
     os.setxattr(path(b'usr', b'size-1'), 'user.binary', b'\0\1=\n\xff')
     os.setxattr(path(b'usr'), 'user.of-a-folder', b'')
     if root:
