@@ -25,6 +25,7 @@ export type {
   PruneImagesOptions,
   PullOptions,
   RemoveImageOptions,
+  SaveImageOptions,
 } from './image/options.js';
 export type { Layer } from './image/history.js';
 export type { LayerStatus } from './image/layers.js';

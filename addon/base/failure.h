@@ -104,7 +104,8 @@ namespace caisson {
   X(UnpackDecode, "decompress")                    \
   X(UnpackTar, "tar")                              \
   X(UnpackWrite, "openat")                         \
-  X(Settle, "fchownat")
+  X(Settle, "fchownat")                            \
+  X(Export, "export")
 
 enum class Step : uint16_t {
 #define CAISSON_STEP_ENUM(name, what) k##name,

@@ -74,6 +74,9 @@ enum class Type : uint16_t {
   // UnpackTarget, Layer…: folders that the archive of a layer left out (UnpackOmitted) become what
   // they are in the layers below it
   kSettle = 41,
+  // ExportLayer: the archive of a layer that has come from a folder, written to the one descriptor.
+  // Done (ImportResult, ImportTarBytes) when all of it is
+  kExport = 45,
   // answers
   kWelcome = 101,
   kDone = 102,
@@ -273,6 +276,9 @@ enum class Tag : uint16_t {
   kUnpackOmitted = 215,     // u64: how many folders are for Settle
   kUnpackHidesAll =
       216,  // u64 1: nothing of the layers below is to show, which overlay does not do
+
+  // Export
+  kExportLayer = 232,  // string: store-relative folder
 
   // Exited
   kExitCode = 150,    // u64: present when it exited

@@ -8,6 +8,7 @@
 
 #include "layer/settle.h"
 #include "layer/unpack.h"
+#include "supervisor/export.h"
 #include "supervisor/import.h"
 #include "supervisor/kernel.h"
 #include "supervisor/remove_tree.h"
@@ -112,6 +113,21 @@ void StartUnpack(const launch::Host& host, Message& job, Message* reply) {
       keep, folder.get(), Step::kUnpack,
       [&](int report) { return layer::RunUnpack(*plan, OverlayOf(host), file, feed, report); },
       reply);
+}
+
+void StartExport(const launch::Host& host, Message& job, Message* reply) {
+  const std::string layer = job.First(JobTag::kFolder);
+  auto folder = OpenStoreFolder(host.store.get(), layer, Missing::kFail, Step::kExport);
+  if (!folder) {
+    reply->failure = folder.error();
+    reply->text = layer;
+    return;
+  }
+  const int source = folder->get();
+  const int target = job.fd(Role::kSource).get();
+  Start(
+      {source, target}, -1, Step::kExport,
+      [&](int report) { return RunExport(source, target, report); }, reply);
 }
 
 void PublishLayer(const launch::Host& host, Message& job, Message* reply) {

@@ -7,10 +7,11 @@
 // Jobs of a hand that make layers. Each fills `reply`, also with what failed.
 namespace caisson {
 
-// These two run as a worker, a child of the supervisor: they take long, and the hand has other
+// These run as a worker, a child of the supervisor: they take long, and the hand has other
 // work.
 void StartImport(const launch::Host& host, Message& job, Message* reply);
 void StartUnpack(const launch::Host& host, Message& job, Message* reply);
+void StartExport(const launch::Host& host, Message& job, Message* reply);
 // What a worker has made gets its name.
 void PublishLayer(const launch::Host& host, Message& job, Message* reply);
 void SettleLayer(const launch::Host& host, Message& job, Message* reply);

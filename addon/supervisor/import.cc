@@ -1,7 +1,6 @@
 // zone: native
 #include "supervisor/import.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -13,13 +12,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/fields.h"
 #include "base/result.h"
 #include "base/retry_eintr.h"
 #include "base/unique_fd.h"
@@ -27,6 +24,8 @@
 #include "supervisor/canonical_tar.h"
 #include "supervisor/import_attributes.h"
 #include "supervisor/import_copy.h"
+#include "supervisor/sorted_names.h"
+#include "supervisor/worker_report.h"
 
 namespace caisson {
 namespace {
@@ -70,25 +69,6 @@ Result<Opened> OpenSource(int folder_fd, const char* name, uint64_t type_flags, 
         return FailErrno(Step::kImportSource);
     }
   }
-}
-
-Result<std::vector<std::string>> SortedNames(int folder_fd) {
-  std::vector<std::string> names;
-  alignas(dirent64) char buffer[32 * 1024];
-  for (;;) {
-    const ssize_t bytes = getdents64(folder_fd, buffer, sizeof buffer);
-    // ENOENT: it was removed after it was opened, so it is empty.
-    if (bytes < 0 && errno != ENOENT) return FailErrno(Step::kImportSource);
-    if (bytes <= 0) break;
-    for (ssize_t at = 0; at < bytes;) {
-      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
-      at += entry->d_reclen;
-      const std::string_view name = entry->d_name;
-      if (name != "." && name != "..") names.emplace_back(name);
-    }
-  }
-  std::ranges::sort(names);
-  return names;
 }
 
 struct Target {
@@ -201,7 +181,7 @@ Result<> Importer::Run(int source_fd, int target_parent_fd, const char* target_n
 
 Result<> Importer::Children(int source_fd, int target_fd, unsigned depth) {
   if (depth > kMaxDepth) return Fail(Step::kImportSource, ENAMETOOLONG);
-  auto names = SortedNames(source_fd);
+  auto names = SortedNames(source_fd, Step::kImportSource);
   if (!names) return std::unexpected(names.error());
   const size_t length = path_.size();
   for (const std::string& name : *names) {
@@ -363,12 +343,6 @@ Result<bool> Importer::Again(Target target, const struct stat& status) {
   return true;
 }
 
-// The end of a long path says more than its beginning.
-std::string_view ShortPath(const std::string& path) {
-  constexpr size_t kBytes = 2048;
-  return std::string_view(path).substr(path.size() > kBytes ? path.size() - kBytes : 0);
-}
-
 }  // namespace
 
 int RunImportAndTar(int source_fd, int target_parent_fd, const char* target_name, int report_fd,
@@ -376,20 +350,12 @@ int RunImportAndTar(int source_fd, int target_parent_fd, const char* target_name
   using protocol::Tag;
   Importer importer(target_parent_fd, tar_fd);
   const Result<> result = importer.Run(source_fd, target_parent_fd, target_name);
+  if (!result) return ReportFailure(report_fd, result.error(), importer.path());
   FieldWriter report;
-  if (result) {
-    report.String(Tag::kImportResult, "sha256:" + ToHex(importer.digest()))
-        .U64(Tag::kImportBytes, importer.bytes())
-        .U64(Tag::kImportTarBytes, importer.tar_bytes());
-  } else {
-    report.U64(Tag::kStep, static_cast<uint64_t>(result.error().step))
-        .U64(Tag::kErrno, static_cast<uint64_t>(result.error().error))
-        .U64(Tag::kIndex, result.error().index)
-        .String(Tag::kDetail, ShortPath(importer.path()));
-  }
-  const Bytes body = report.bytes();
-  const ssize_t written = RetryEintr([&] { return write(report_fd, body.data(), body.size()); });
-  return result && written == static_cast<ssize_t>(body.size()) ? 0 : 1;
+  report.String(Tag::kImportResult, "sha256:" + ToHex(importer.digest()))
+      .U64(Tag::kImportBytes, importer.bytes())
+      .U64(Tag::kImportTarBytes, importer.tar_bytes());
+  return WriteReport(report_fd, report);
 }
 
 int RunImport(int source_fd, int target_parent_fd, const char* target_name, int report_fd) {

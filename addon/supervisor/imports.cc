@@ -64,6 +64,32 @@ void Imports::Import(Request request) {
   jobs_.Submit(std::move(job));
 }
 
+void Imports::Export(Request request) {
+  std::string layer;
+  FieldReader reader(request.body->bytes());
+  for (Field field; reader.Next(&field);) {
+    std::string_view path;
+    if (field.tag != static_cast<uint16_t>(Tag::kExportLayer) || !field.ReadString(&path) ||
+        !IsLayerPath(path) || !layer.empty()) {
+      return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, field.tag});
+    }
+    layer = path;
+  }
+  if (!reader.ok()) return answers_.Failed(request.id, {Step::kParse, 0, EBADMSG, 0});
+  if (layer.empty()) {
+    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kExportLayer)});
+  }
+  if (request.fds.size() != 1) {
+    return answers_.Failed(request.id, {Step::kProtocol, 0, EBADF, uint32_t(request.type)});
+  }
+  Running& made = running_[request.id];
+  made.kind = JobKind::kExport;
+  made.step = Step::kExport;
+  made.target = std::move(layer);
+  made.source = std::move(request.fds[0]);
+  StartWorker(request.id);
+}
+
 Imports::Running& Imports::Begin(uint32_t id, JobKind kind, Step step, std::string target) {
   Running& made = running_[id];
   made.kind = kind;
@@ -147,7 +173,7 @@ void Imports::StartWorker(uint32_t id) {
     message.body = running.body;
     message.fd(Role::kSource) = std::move(running.source);
     message.fd(Role::kFeed) = std::move(running.feed);
-    message.fields.String(JobTag::kFolder, running.copy);
+    message.fields.String(JobTag::kFolder, running.copy.empty() ? running.target : running.copy);
     return true;
   };
   job.done = [this, id](Message reply) {
@@ -216,6 +242,7 @@ void Imports::OnWorkerDeath(uint32_t id) {
     detail = "sandbox";
   }
   if (!good || running.killed) return Fail(id, failure, detail);
+  if (running.copy.empty()) return Finish(id);
   Publish(id);
 }
 
@@ -231,12 +258,17 @@ void Imports::Publish(uint32_t id) {
   job.done = [this, id](Message reply) {
     const auto found = running_.find(id);
     if (!reply.ok()) return Fail(id, reply.failure, found->second.target);
-    const FieldWriter result = std::move(found->second.result);
-    running_.erase(found);
-    answers_.Send(Type::kDone, id, result, {});
-    MaybeGone();
+    Finish(id);
   };
   jobs_.Submit(std::move(job));
+}
+
+void Imports::Finish(uint32_t id) {
+  const auto found = running_.find(id);
+  const FieldWriter result = std::move(found->second.result);
+  running_.erase(found);
+  answers_.Send(Type::kDone, id, result, {});
+  MaybeGone();
 }
 
 void Imports::Fail(uint32_t id, Failure failure, std::string detail) {
@@ -245,7 +277,7 @@ void Imports::Fail(uint32_t id, Failure failure, std::string detail) {
   loop_.Forget(&found->second.token);
   const std::string copy = std::move(found->second.copy);
   running_.erase(found);
-  RemoveCopy(copy);
+  if (!copy.empty()) RemoveCopy(copy);
   answers_.Failed(id, failure, detail);
   MaybeGone();
 }

@@ -14,7 +14,8 @@ namespace caisson {
 
 // How layers come in: a host folder is copied, or an archive unpacked, into the runtime's scratch
 // folder by a sandboxed worker (worker.h), and gets its name in the store when it is complete and
-// on disk. What did not become complete is removed.
+// on disk. What did not become complete is removed. And how one that came from a folder goes out,
+// as an archive.
 class Imports {
  public:
   Imports(Loop& loop, Jobs& jobs, Answers& answers, std::string scratch)
@@ -23,7 +24,8 @@ class Imports {
   void Import(Request request);
   void Unpack(Request request);
   void Settle(const Request& request);
-  // Ends an import or an unpacking: Failed{ECANCELED} follows. False: there is no such.
+  void Export(Request request);
+  // Ends an import, an unpacking or an export: Failed{ECANCELED} follows. False: there is no such.
   [[nodiscard]] bool Kill(uint32_t id);
   // `gone` when the last one was answered for.
   void KillAll(std::function<void()> gone);
@@ -35,10 +37,10 @@ class Imports {
 
  private:
   struct Running {
-    JobKind kind = {};  // kImport or kUnpack
+    JobKind kind = {};  // kImport, kUnpack or kExport
     Step step = {};     // of what fails for no other reason
     std::string target;
-    std::string copy;
+    std::string copy;  // empty: nothing is made
     std::shared_ptr<Body> body;
     UniqueFd source;
     UniqueFd feed;
@@ -54,6 +56,7 @@ class Imports {
   void StartWorker(uint32_t id);
   void OnWorkerDeath(uint32_t id);
   void Publish(uint32_t id);
+  void Finish(uint32_t id);
   // By value: what is told may lie in the entry that ends here.
   void Fail(uint32_t id, Failure failure, std::string detail);
   void RemoveCopy(const std::string& copy);

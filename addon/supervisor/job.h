@@ -36,6 +36,7 @@ enum class JobKind : uint32_t {
   kUnpack,   // body: Unpack. kFolder (of the layer for now); source, feed: starts a worker
   kPublish,  // kFolder, kTarget: what a worker has made gets its name
   kSettle,   // kTarget, kLayer…
+  kExport,   // kFolder (a layer); source (to write to): starts a worker
   // outer hand
   kGroupParent,  // kPath: a parent of groups in every hierarchy, and the runtime's own there.
                  // Answer: kControls that are missing there

@@ -37,7 +37,8 @@ Result<std::vector<uint64_t>> ReadNumbers(Bytes body, std::initializer_list<Tag>
 }
 
 bool TakesDescriptors(Type type) {
-  return type == Type::kLaunch || type == Type::kExec || type == Type::kUnpack;
+  return type == Type::kLaunch || type == Type::kExec || type == Type::kUnpack ||
+         type == Type::kExport;
 }
 
 }  // namespace
@@ -77,6 +78,8 @@ void Requests::Handle(Request request) {
       return imports_.Unpack(std::move(request));
     case Type::kSettle:
       return imports_.Settle(request);
+    case Type::kExport:
+      return imports_.Export(std::move(request));
     case Type::kWarm:
       return Warm(request);
     case Type::kClose:

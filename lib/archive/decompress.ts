@@ -25,11 +25,15 @@ export async function decompress(bytes: StreamBytes): Promise<StreamBytes> {
   const compression = compressionOfBytes(head);
   if (compression === 'none') return bytes;
   // An error of the stream itself goes through it, and when this one is not read to its end that one is destroyed.
-  const plain = pipeline(Readable.from(bytes.rest()), decompressor(compression), () => undefined);
+  const what = `an archive that is compressed with ${compression}`;
+  const hint = 'Decompress it outside, and hand in the stream.';
+  const transform = decompressor(compression, what, hint);
+  const plain = pipeline(Readable.from(bytes.rest()), transform, () => undefined);
   return new StreamBytes(understood(plain, compression));
 }
 
-function decompressor(compression: Compression): Transform {
+/** @throws {@link CaissonError} `ERR_UNSUPPORTED`, of `what` */
+export function decompressor(compression: Compression, what: string, hint: string): Transform {
   if (compression === 'gzip') return zlib.createGunzip({ chunkSize: CHUNK_BYTES });
   if (compression === 'zstd' && createZstdDecompress !== undefined) {
     return createZstdDecompress({ chunkSize: CHUNK_BYTES });
@@ -37,13 +41,13 @@ function decompressor(compression: Compression): Transform {
   throw new CaissonError(
     'ERR_UNSUPPORTED',
     {
-      what: `an archive that is compressed with ${compression}`,
+      what,
       reason:
         compression === 'zstd'
           ? `Node.js ${process.versions.node} has no zstd; 22.15 and later have`
           : 'only gzip and zstd are',
     },
-    { hint: 'Decompress it outside, and hand in the stream.' },
+    { hint },
   );
 }
 

@@ -9,6 +9,8 @@ export interface Verbatim {
 }
 
 export interface ArchivedLayer {
+  /** Of the file in the archive. */
+  readonly name: string;
   readonly mediaType: string;
   /** Of its blob, as its manifest says; a docker-archive does not say it of a compressed one. Not compared yet. */
   readonly digest: Digest | undefined;

@@ -68,6 +68,7 @@ export async function readDockerImage(
       throw new CaissonError('ERR_UNSUPPORTED', { what, reason: 'only gzip and zstd are' });
     }
     layers.push({
+      name,
       mediaType: layerType(compression),
       digest: compression === 'none' ? diffId : undefined,
       diffId,

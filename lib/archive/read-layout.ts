@@ -124,7 +124,13 @@ class LayoutReader {
         throw invalidArchive(`it has ${blob.size} bytes and should have ${layer.size}`, blobName);
       }
       const diffId = diffIds[i] as ArchivedLayer['diffId'];
-      layers.push({ mediaType: layer.mediaType, digest: layer.digest, diffId, blob });
+      layers.push({
+        name: blobName,
+        mediaType: layer.mediaType,
+        digest: layer.digest,
+        diffId,
+        blob,
+      });
     }
     const manifest: Verbatim = { mediaType, digest, bytes };
     const config: Verbatim = { ...document.config, bytes: configBytes };

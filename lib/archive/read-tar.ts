@@ -44,10 +44,12 @@ export async function* readTar(bytes: ForwardBytes): AsyncGenerator<TarMember> {
     const kind = KINDS[header.type] ?? 'other';
     // Some writers say of links how large the file is.
     const dataBytes = kind === 'file' || kind === 'other' ? size : 0;
-    const end = bytes.position + padded(dataBytes);
+    const end = bytes.position + dataBytes;
     const isFolder = kind === 'file' && name.endsWith('/');
     yield { name, kind: isFolder ? 'folder' : kind, size: dataBytes, linkName };
     if (!(await bytes.skip(end - bytes.position))) throw cutOff(name);
+    // What is written in Go may leave out what fills up the last block, and reads it.
+    if (!(await bytes.skip(padded(dataBytes) - dataBytes))) break;
   }
   if (Object.keys(overrides).length > 0) throw cutOff();
 }

@@ -65,29 +65,53 @@ async function readStream(
   takeBlob: TakeBlob,
   signal: AbortSignal | undefined,
 ): Promise<readonly ArchivedReference[]> {
-  const abort = (): void => {
-    if (signal !== undefined) stream.destroy(abortError(signal));
-  };
-  signal?.addEventListener('abort', abort, { once: true });
+  let bytes: StreamBytes | undefined;
   try {
-    const bytes = await decompress(new StreamBytes(bytesOf(stream)));
-    try {
-      return await readImages(await membersOfStream(bytes, takeBlob));
-    } finally {
-      await bytes.close();
-    }
+    bytes = await decompress(new StreamBytes(new StreamChunks(stream, signal)));
+    return await readImages(await membersOfStream(bytes, takeBlob));
   } finally {
-    signal?.removeEventListener('abort', abort);
     // Decompression may be waiting for more of it; after its end this does nothing.
     stream.destroy();
+    await bytes?.close();
   }
 }
 
-async function* bytesOf(stream: Readable): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream as AsyncIterable<unknown>) {
-    if (!(chunk instanceof Uint8Array)) {
-      throw invalid('source', `must be a stream of bytes, not of ${kindOf(chunk)}`);
-    }
-    yield chunk;
+/** What a stream gives, until an abort: a stream whose source never answers cannot even be destroyed. */
+class StreamChunks implements AsyncIterableIterator<Uint8Array> {
+  readonly #stream: Readable;
+  readonly #chunks: AsyncIterator<unknown, undefined>;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(stream: Readable, signal: AbortSignal | undefined) {
+    this.#stream = stream;
+    this.#chunks = (stream as AsyncIterable<unknown, undefined>)[Symbol.asyncIterator]();
+    this.#signal = signal;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    throwIfAborted(this.#signal);
+    const { done, value } = await this.#orAborted(this.#chunks.next());
+    if (done === true) return { done, value: undefined };
+    if (value instanceof Uint8Array) return { done: false, value };
+    throw invalid('source', `must be a stream of bytes, not of ${kindOf(value)}`);
+  }
+
+  return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.#stream.destroy();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  async #orAborted<T>(work: Promise<T>): Promise<T> {
+    const signal = this.#signal;
+    if (signal === undefined) return await work;
+    return await new Promise<T>((resolve, reject) => {
+      const abort = (): void => reject(abortError(signal));
+      signal.addEventListener('abort', abort, { once: true });
+      work.finally(() => signal.removeEventListener('abort', abort)).then(resolve, reject);
+    });
   }
 }

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { MEDIA_TYPES, REF_NAME, type Descriptor, type Platform } from '../store/images.js';
 import { hexOf, nameOfBlob } from './digests.js';
 import type { Verbatim } from './image.js';
@@ -27,16 +26,14 @@ export interface SavedImage {
  */
 export type ArchiveFormat = 'oci' | 'docker';
 
-const CHUNK_BYTES = 1 << 20;
 const CONTAINERD_NAME = 'io.containerd.image.name';
 
 /**
  * An archive of one image. Documents come first, so that who reads it as a stream knows what follows. The same image
  * is the same bytes.
  */
-export function writeArchive(image: SavedImage, format: ArchiveFormat): Readable {
-  const parts = format === 'oci' ? ociParts(image) : dockerParts(image);
-  return Readable.from(writeTar(parts), { objectMode: false, highWaterMark: CHUNK_BYTES });
+export function writeArchive(image: SavedImage, format: ArchiveFormat): AsyncGenerator<Uint8Array> {
+  return writeTar(format === 'oci' ? ociParts(image) : dockerParts(image));
 }
 
 function* ociParts(image: SavedImage): Generator<TarPart> {

@@ -11,11 +11,18 @@ import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
 import { failedOperation, operation, type Operation } from './operation.js';
-import type { HostOptions, ImageListOptions, PullOptions, RemoveImageOptions } from './options.js';
+import type {
+  HostOptions,
+  ImageListOptions,
+  PullOptions,
+  RemoveImageOptions,
+  SaveImageOptions,
+} from './options.js';
 import { findImage, hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
 import { familiar, parseReference } from '../registry/reference.js';
 import { pullImage, type PullEvent } from './pull.js';
 import { removeImage } from './remove.js';
+import { saveImage } from './save.js';
 import {
   parseCall,
   parseFromRootfs,
@@ -23,6 +30,7 @@ import {
   parseList,
   parsePull,
   parseRemove,
+  parseSave,
 } from './request.js';
 import type { ImageId } from './resolved-image.js';
 
@@ -193,19 +201,26 @@ export class Image {
     }
   }
 
-  /** Not in this version: the stream fails with `ERR_UNSUPPORTED`. */
-  save(_options?: { format?: 'oci' | 'docker' }): Readable {
-    return new Readable({
-      read: () => undefined,
-      construct: (done) => {
-        try {
-          this.#stored('save');
-          done(notYet('Image.save()'));
-        } catch (error) {
-          done(error as Error);
-        }
-      },
-    });
+  /**
+   * An archive of it with all its names, for `docker load`, `podman load`, `skopeo` and others. The same image is the same
+   * bytes, always. Nothing begins before it is read; the image cannot be removed meanwhile.
+   *
+   * The stream fails with {@link CaissonError} `ERR_INVALID_ARGUMENT`; `ERR_IMAGE_NOT_FOUND` when the image was removed;
+   * `ERR_STORE_CORRUPT` when a layer is damaged; `ERR_UNSUPPORTED` for zstd layers in Docker's form where Node has no zstd
+   * (before 22.15); `ERR_RUNTIME_CLOSED`.
+   *
+   * @example
+   * ```ts
+   * await pipeline(image.save(), createWriteStream('image.tar'));
+   * ```
+   */
+  save(options?: SaveImageOptions): Readable {
+    const archive = async function* (image: Image): AsyncGenerator<Uint8Array> {
+      const format = parseSave(options);
+      const { parts, record } = image.#stored('save');
+      yield* saveImage(parts, record.id, format);
+    };
+    return Readable.from(archive(this), { objectMode: false });
   }
 
   /**

@@ -32,6 +32,16 @@ export interface RemoveImageOptions {
   force?: boolean;
 }
 
+export interface SaveImageOptions {
+  /**
+   * `'oci'`: an OCI image layout, with what Docker needs beside it, as Docker itself writes since version 25.
+   * `'docker'`: the older form alone.
+   *
+   * @defaultValue `'oci'`
+   */
+  format?: 'oci' | 'docker';
+}
+
 export interface PullOptions extends Call {
   /** `'linux/arm64'`, `'linux/arm/v7'`. @defaultValue this machine's */
   platform?: string;

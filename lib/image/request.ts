@@ -12,6 +12,7 @@ import {
   notYet,
   type Bag,
 } from '../errors/arguments.js';
+import type { ArchiveFormat } from '../archive/write.js';
 import { parseImageConfig, type ImageConfig } from './config.js';
 import { parsePlatform } from '../registry/platform.js';
 import { checkReference, parseReference } from '../registry/reference.js';
@@ -74,6 +75,13 @@ export function parseList(options: unknown = {}): ListRequest {
         : parseReference(checkName(filter['reference'], 'filter.reference'), 'filter.reference'),
     labels: labelList(filter['label'], 'filter.label'),
   };
+}
+
+const FORMATS = ['oci', 'docker'] as const;
+
+export function parseSave(options: unknown = {}): ArchiveFormat {
+  const { format = 'oci' } = checkBag(options, 'options', new Set(['format']));
+  return checkOneOf(format, 'format', FORMATS);
 }
 
 export function parseCall(options: unknown = {}): CallRequest {

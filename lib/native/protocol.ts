@@ -22,6 +22,7 @@ export const Type = {
   thaw: 17,
   unpack: 40,
   settle: 41,
+  export: 45,
   welcome: 101,
   done: 102,
   failed: 103,
@@ -155,6 +156,8 @@ export const Tag = {
   unpackEntries: 214,
   unpackOmitted: 215,
   unpackHidesAll: 216,
+
+  exportLayer: 232,
   exitCode: 150,
   exitSignal: 151,
   reason: 152,

@@ -89,6 +89,7 @@ export const STEPS = [
   { name: 'unpackTar', syscall: 'tar' },
   { name: 'unpackWrite', syscall: 'openat' },
   { name: 'settle', syscall: 'fchownat' },
+  { name: 'export', syscall: 'export' },
 ] as const;
 
 export type StepName = (typeof STEPS)[number]['name'];

@@ -11,6 +11,7 @@ export interface Part {
   /** Type flag; default `'0'`. */
   readonly type?: string;
   readonly linkName?: string;
+  readonly mode?: number;
   /** Instead of the length of `data`; text stands in the field as it is. */
   readonly size?: number | string | Buffer;
   /** `'gnu'` and `'old'` have no prefix. */
@@ -39,7 +40,7 @@ function headerOf(part: Part, length: number): Buffer {
   const { name, type = '0', linkName = '', magic = 'posix', prefix = '', size = length } = part;
   const block = Buffer.alloc(512);
   block.write(name, 0, 100);
-  block.write('0000644\0', 100);
+  block.write((part.mode ?? 0o644).toString(8).padStart(7, '0'), 100);
   block.write('0001750\0', 108);
   block.write('0001750\0', 116);
   if (Buffer.isBuffer(size)) size.copy(block, 124);
@@ -118,11 +119,11 @@ export class Layout {
 
   /** A manifest with all that it names. `change` alters it before it is written. */
   image(
-    layers: readonly string[],
+    layers: readonly (string | Uint8Array)[],
     platform: object = { os: 'linux', architecture: 'amd64' },
     change: (manifest: Record<string, unknown>) => object = (manifest) => manifest,
   ): Described {
-    const config = { ...platform, rootfs: { type: 'layers', diff_ids: layers.map((one) => sha256(Buffer.from(one))) } }; // prettier-ignore
+    const config = { ...platform, rootfs: { type: 'layers', diff_ids: layers.map((one) => sha256(bytesOf(one))) } }; // prettier-ignore
     const manifest = {
       schemaVersion: 2,
       mediaType: OCI_TYPES.manifest,

@@ -148,7 +148,10 @@ async function savedImage(names: readonly string[]): Promise<SavedImage> {
 
 async function save(format: ArchiveFormat, names = [NAME]): Promise<string> {
   const file = path(`ours-${format}-${names.length}.tar`);
-  await pipeline(writeArchive(await savedImage(names), format), createWriteStream(file));
+  await pipeline(
+    Readable.from(writeArchive(await savedImage(names), format)),
+    createWriteStream(file),
+  );
   return file;
 }
 
