@@ -10,6 +10,7 @@ import type { ImageConfig } from './config.js';
 import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
+import { loadImages } from './load.js';
 import { failedOperation, operation, type Operation } from './operation.js';
 import type {
   HostOptions,
@@ -28,6 +29,7 @@ import {
   parseFromRootfs,
   parseHost,
   parseList,
+  parseLoad,
   parsePull,
   parseRemove,
   parseSave,
@@ -154,9 +156,27 @@ export class Image {
     return failedOperation(notYet('Image.build()'));
   }
 
-  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
-  static load(_source: string | Readable, _options?: Call): Promise<Image[]> {
-    return Promise.reject(notYet('Image.load()'));
+  /**
+   * The images of an archive that `docker save`, `podman save`, `skopeo copy`, `buildah push` or `save` has made, of an
+   * OCI archive, or of a folder with an OCI layout; which it is, and whether it is compressed (gzip; zstd where Node has
+   * it, from 22.15 on), is seen. All of them are there in the end, with their names, or none. A file or folder is read in
+   * place, its layers several at once. Of an image for several platforms the one for this machine is taken. What is no
+   * name of an image, as a tag alone in a layout, is left out.
+   *
+   * @param source - A path, or the archive itself as a stream, which is read to its end or destroyed.
+   * @example
+   * ```ts
+   * const [image] = await Image.load(process.stdin);
+   * ```
+   * @throws {@link CaissonError} `ERR_IMAGE_ARCHIVE_INVALID` with the file in it that is wrong; `ERR_IMAGE_INVALID` for a
+   * layer; `ERR_PLATFORM_NOT_FOUND`; `ERR_INVALID_ARGUMENT` when there is no such file; `ERR_UNSUPPORTED` for another
+   * compression; `ERR_STORE_FULL`
+   */
+  static async load(source: string | Readable, options?: Call): Promise<Image[]> {
+    const request = parseLoad(source, options);
+    const parts = await partsOf(request.runtime, 'load images');
+    const records = await loadImages(parts, request);
+    return records.map((record) => stored(parts, record));
   }
 
   /** `sha256:` and the digest of its configuration, or `host:` and a hash of the options. */
@@ -202,7 +222,7 @@ export class Image {
   }
 
   /**
-   * An archive of it with all its names, for `docker load`, `podman load`, `skopeo` and others. The same image is the same
+   * An archive of it with all its names, for `load`, `docker load`, `podman load`, `skopeo` and others. The same image is the same
    * bytes, always. Nothing begins before it is read; the image cannot be removed meanwhile.
    *
    * The stream fails with {@link CaissonError} `ERR_INVALID_ARGUMENT`; `ERR_IMAGE_NOT_FOUND` when the image was removed;

@@ -6,6 +6,7 @@ import type { BlobSink, PartialBlob } from '../store/blobs.js';
 import { temporaryName, together } from '../store/files.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import { registerFolder, removeFolder } from './folders.js';
+import type { NewImage } from './records.js';
 import { Slots } from './slots.js';
 import { Feed, settle, unpack, type Unpacked } from './unpack.js';
 
@@ -72,6 +73,15 @@ export async function makeLayers(parts: RuntimeParts, job: LayersJob): Promise<M
   }
   return await Promise.all(made);
 }
+
+/** What an image that is made of these is listed with. */
+export const layersOf = (
+  made: readonly MadeLayer[],
+): Pick<NewImage, 'keys' | 'sizeBytes' | 'hidden'> => ({
+  keys: made.map(({ key }) => key),
+  sizeBytes: made.reduce((sum, { tarBytes }) => sum + tarBytes, 0),
+  hidden: made.findLastIndex(({ hidesAll }) => hidesAll),
+});
 
 /** image-spec, "Layer ChainID". */
 export function chainIds(diffIds: readonly Digest[]): Digest[] {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RegistryClient } from '../registry/client.js';
 import { parseManifest, type ImageManifest } from '../registry/manifest.js';
@@ -13,9 +12,9 @@ import { registriesOf } from '../registry/registries.js';
 import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { Descriptor, Digest, Platform } from '../store/images.js';
-import type { FileLock } from '../native/types.js';
+import { holdComing } from './coming.js';
 import { documentOf, parseImageDocument, type Document } from './documents.js';
-import { chainIds, makeLayers, type LayerStatus } from './layers.js';
+import { layersOf, makeLayers, type LayerStatus } from './layers.js';
 import type { Tell } from './operation.js';
 import { addImage, findByReference, keyOf, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
@@ -89,13 +88,14 @@ class Pull {
     const image = parseImageDocument(config.bytes, layers.length, this.#name);
     this.#checkPlatform(image.platform);
 
-    const lease = await this.#hold(layers, image.diffIds);
+    const wanted = layers.map((descriptor, i) => ({
+      descriptor,
+      diffId: image.diffIds[i] ?? descriptor.digest,
+    }));
+    const lease = await holdComing(this.#parts, wanted);
     try {
       const made = await makeLayers(this.#parts, {
-        wanted: layers.map((descriptor, i) => ({
-          descriptor,
-          diffId: image.diffIds[i] ?? descriptor.digest,
-        })),
+        wanted,
         fetch: (blob, sink, stop) => this.#client.fetchBlob(path, blob, sink, { signal: stop }),
         tell: ({ descriptor }, status, bytes) => this.#progress(descriptor, status, bytes),
         reference: this.#name,
@@ -104,9 +104,7 @@ class Pull {
       const record = await addImage(this.#parts.store, {
         manifest: document,
         config,
-        keys: made.map(({ key }) => key),
-        sizeBytes: made.reduce((sum, { tarBytes }) => sum + tarBytes, 0),
-        hidden: made.findLastIndex(({ hidesAll }) => hidesAll),
+        ...layersOf(made),
         names: tag === undefined ? [] : [formatReference({ domain, path, tag })],
         source: formatReference({ domain, path, digest: top.digest }),
       });
@@ -208,17 +206,6 @@ class Pull {
       expected: descriptor.digest,
       found: document.digest,
     });
-  }
-
-  /** While nothing lists them, nobody may remove what has come. */
-  async #hold(layers: readonly Descriptor[], diffIds: readonly Digest[]): Promise<FileLock> {
-    const keys = new Set([...diffIds, ...chainIds(diffIds)].map(keyOf));
-    const names = [
-      ...[...keys].map((key) => `layers/${key}`),
-      ...layers.map(({ digest }) => `blobs/${keyOf(digest)}`),
-    ];
-    const lease = `pull-${randomBytes(8).toString('hex')}`;
-    return await this.#parts.store.leases.take(lease, names, () => Promise.resolve());
   }
 
   #progress({ digest, size }: Descriptor, status: LayerStatus, bytes: number): void {

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import {
   checkAbsolutePath,
   checkArray,
@@ -17,6 +18,7 @@ import { parseImageConfig, type ImageConfig } from './config.js';
 import { parsePlatform } from '../registry/platform.js';
 import { checkReference, parseReference } from '../registry/reference.js';
 import { parseAuth } from '../runtime/registries-request.js';
+import type { LoadRequest } from './load.js';
 import type { PullRequest } from './pull.js';
 import type { PruneRequest } from './remove.js';
 
@@ -59,6 +61,14 @@ export function parseFromRootfs(dir: unknown, config: unknown, options: unknown)
     throw notYet('Image.fromRootfs() of a stream');
   }
   return { dir: checkName(dir, 'dir'), config: parseImageConfig(config), ...parseCall(options) };
+}
+
+export function parseLoad(source: unknown, options: unknown): LoadRequest {
+  const stream = typeof source === 'object' && source !== null && 'pipe' in source;
+  return {
+    ...parseCall(options),
+    source: stream ? (source as Readable) : checkName(source, 'source'),
+  };
 }
 
 export function parseList(options: unknown = {}): ListRequest {

@@ -9,7 +9,7 @@ import { CaissonError } from '../errors/index.js';
 import { normalize } from '../registry/reference.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
-import { parseManifest } from './documents.js';
+import { parseImageManifest } from './documents.js';
 import { exportLayer } from './export-layer.js';
 import { hold, useImage } from './holds.js';
 import { listImages, type ImageRecord } from './records.js';
@@ -28,7 +28,7 @@ export async function* saveImage(
     const image = (await listImages(parts.store)).find((one) => one.id === id);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
     const manifest = await documentOf(parts, image.manifest);
-    const { config } = parseManifest(manifest, id);
+    const { config } = parseImageManifest(manifest, id);
     const save = new Save(parts, image, format);
     yield* writeArchive(
       {

@@ -64,6 +64,7 @@ export type RuntimeEventName =
   | 'container.resume'
   | 'container.remove'
   | 'image.import'
+  | 'image.load'
   | 'image.pull'
   | 'image.remove'
   | 'close';

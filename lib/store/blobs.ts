@@ -29,8 +29,11 @@ export interface PartialBlob extends BlobSink {
 
 /** One whose digest only its end will tell. */
 export interface NewBlob {
+  readonly path: string;
   readonly size: number;
   write(chunk: Uint8Array): Promise<void>;
+  /** No more comes: its digest. It holds no descriptor any more, and is neither kept nor discarded yet. */
+  end(): Promise<Digest>;
   /** Makes it a blob: on the disk, under its name. */
   keep(): Promise<{ readonly digest: Digest; readonly size: number }>;
   discard(): Promise<void>;
@@ -199,7 +202,17 @@ function partialBlob(file: GrowingFile, final: string): PartialBlob {
 
 function newBlob(file: GrowingFile, finalOf: (digest: Digest) => string): NewBlob {
   const hash = createHash('sha256');
+  let ended: Promise<Digest> | undefined;
+  const end = async (): Promise<Digest> => {
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    return `sha256:${hash.digest('hex')}`;
+  };
   return {
+    path: file.path,
     get size() {
       return file.offset;
     },
@@ -207,17 +220,14 @@ function newBlob(file: GrowingFile, finalOf: (digest: Digest) => string): NewBlo
       hash.update(chunk);
       await file.write(chunk);
     },
+    end: () => (ended ??= end()),
     discard: async () => {
       await file.discard();
       await file.close();
     },
     keep: async () => {
-      const digest: Digest = `sha256:${hash.digest('hex')}`;
-      try {
-        await file.publish(finalOf(digest));
-      } finally {
-        await file.close();
-      }
+      const digest = await (ended ??= end());
+      await file.name(finalOf(digest));
       return { digest, size: file.offset };
     },
   };
@@ -282,8 +292,20 @@ class GrowingFile {
 
   /** Gives it a name when it is on the disk. */
   async publish(path: string): Promise<void> {
+    await this.sync();
+    await this.name(path);
+  }
+
+  async sync(): Promise<void> {
     try {
       await this.#file.sync();
+    } catch (error) {
+      throw storeError(error, this.path);
+    }
+  }
+
+  async name(path: string): Promise<void> {
+    try {
       await rename(this.path, path);
       await syncFolder(dirname(path));
     } catch (error) {

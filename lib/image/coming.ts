@@ -1,0 +1,21 @@
+import { randomBytes } from 'node:crypto';
+import type { FileLock } from '../native/types.js';
+import type { RuntimeParts } from '../runtime/parts.js';
+import { chainIds, type WantedLayer } from './layers.js';
+import { keyOf } from './records.js';
+
+/** What makes images of these layers: while nothing lists them, nobody removes what of them is here. */
+export async function holdComing(
+  parts: RuntimeParts,
+  ...images: readonly (readonly WantedLayer[])[]
+): Promise<FileLock> {
+  const names = images.flatMap((layers) => {
+    const diffIds = layers.map(({ diffId }) => diffId);
+    return [
+      ...[...diffIds, ...chainIds(diffIds)].map((id) => `layers/${keyOf(id)}`),
+      ...layers.map(({ descriptor }) => `blobs/${keyOf(descriptor.digest)}`),
+    ];
+  });
+  const lease = `coming-${randomBytes(8).toString('hex')}`;
+  return await parts.store.leases.take(lease, [...new Set(names)], () => Promise.resolve());
+}
