@@ -32,7 +32,20 @@ export type { LayerStatus } from './image/layers.js';
 export type { PullEvent } from './image/pull.js';
 export type { ImagesUsage, ImageUsage } from './image/usage.js';
 export type { ImageId } from './image/resolved-image.js';
-export type { Digest } from './store/index.js';
+export type { Descriptor, Digest, Platform } from './store/index.js';
+
+export { Registry } from './registry/registry.js';
+export type {
+  ConfigOptions,
+  ReferrersOptions,
+  RegistryCall,
+  RegistryImage,
+  RegistryManifest,
+  RegistryOptions,
+  SearchOptions,
+} from './registry/options.js';
+export type { Referrer } from './registry/listing.js';
+export type { SearchResult } from './registry/search.js';
 
 export { Container } from './container/container.js';
 export { LaterVerbs } from './container/later-verbs.js';
@@ -122,6 +135,9 @@ export type {
   ErrorCode,
   ErrorDetails,
   KernelFailure,
+  RegistryAnswer,
+  RegistryCode,
+  RegistryMessage,
 } from './errors/index.js';
 
 // The stores of a Runtime register themselves.

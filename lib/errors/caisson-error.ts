@@ -74,7 +74,8 @@ export interface RegistryMessage {
   readonly message: string;
 }
 
-type RegistryCode = 'ERR_REGISTRY_FAILED' | 'ERR_REGISTRY_DENIED' | 'ERR_MANIFEST_NOT_FOUND';
+/** The codes that a {@link RegistryError} has. */
+export type RegistryCode = 'ERR_REGISTRY_FAILED' | 'ERR_REGISTRY_DENIED' | 'ERR_MANIFEST_NOT_FOUND';
 
 /** A registry said no. `errors` is the list of its answer. */
 export class RegistryError<C extends RegistryCode = RegistryCode> extends CaissonError<C> {

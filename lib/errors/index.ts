@@ -5,6 +5,7 @@ export {
   ExecError,
   RegistryError,
   type CaissonErrorOptions,
+  type RegistryCode,
   type RegistryMessage,
 } from './caisson-error.js';
 export {

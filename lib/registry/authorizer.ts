@@ -1,3 +1,4 @@
+import { invalid } from '../errors/arguments.js';
 import type { Auth } from '../runtime/options.js';
 import type { Attempt } from './answer.js';
 import type { Challenge } from './challenge.js';
@@ -92,6 +93,22 @@ export class Authorizer {
   forget(scopes: readonly string[]): void {
     this.#tokenOf(scopes).forget();
     this.#auth.forget();
+  }
+
+  /**
+   * Of credentials that were taken, what to keep: an identity token instead of a password, where there is one.
+   *
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when nobody has seen them: the token server is on another host
+   */
+  async toKeep(attempt: Attempt, signal?: AbortSignal): Promise<Auth | undefined> {
+    const { auth } = this.#endpoint;
+    const scheme = this.#scheme;
+    if (scheme.kind !== 'bearer' || auth === undefined || 'token' in auth) return auth;
+    if (!scheme.trusted) throw invalid('auth', this.hint ?? '');
+    const { identityToken } = await scheme.server.fetch([], auth, attempt, signal, {
+      offline: true,
+    });
+    return identityToken === undefined ? auth : { identityToken };
   }
 
   /** What may help when it was all refused. */

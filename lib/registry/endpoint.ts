@@ -20,11 +20,17 @@ export interface Endpoint {
   readonly tls: TlsSettings;
   readonly auth: Auth | undefined;
   readonly authHosts: readonly string[];
+  /** Host of `/v1/search`. */
+  readonly search: string;
   /** Under which Docker stores its credentials. */
   readonly server: string;
 }
 
-const HUB = { host: 'registry-1.docker.io', server: 'https://index.docker.io/v1/' };
+const HUB = {
+  host: 'registry-1.docker.io',
+  search: 'index.docker.io',
+  server: 'https://index.docker.io/v1/',
+};
 
 /** Those that may answer for `domain`: its mirrors, then itself. */
 export function endpointsOf(
@@ -48,11 +54,13 @@ const settingsOf = (
 
 function endpoint(domain: string, settings: RegistrySettings | undefined): Endpoint {
   const name = domain.toLowerCase();
-  const { host, server } = name === DEFAULT_DOMAIN ? HUB : { host: name, server: name };
+  const { host, search, server } =
+    name === DEFAULT_DOMAIN ? HUB : { host: name, search: name, server: name };
   const insecure = settings?.insecure ?? false;
   const mayBePlain = insecure || isLoopback(new URL(`https://${host}`).hostname);
   return {
     host,
+    search,
     server,
     prefix: '',
     schemes:

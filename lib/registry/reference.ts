@@ -40,7 +40,7 @@ export function readReference(text: string): Reference | undefined {
   const colon = named.lastIndexOf(':');
   const tagged = colon > named.lastIndexOf('/');
   const tag = tagged ? named.slice(colon + 1) : digest === undefined ? DEFAULT_TAG : undefined;
-  if (tag !== undefined && !TAG.test(tag)) return undefined;
+  if (tag !== undefined && !isTag(tag)) return undefined;
 
   const { domain, path } = split(tagged ? named.slice(0, colon) : named);
   if (!isRegistryHost(domain) || !isRepository(path)) return undefined;
@@ -66,6 +66,8 @@ export function checkReference(text: string, option = 'ref'): Reference {
 
 /** Whether it can be the path of a repository. */
 export const isRepository = (path: string): boolean => path.length <= MAX_PATH && PATH.test(path);
+
+export const isTag = (text: string): boolean => TAG.test(text);
 
 /** Docker's rule: a first part that looks like a host is one. */
 function split(name: string): { domain: string; path: string } {

@@ -33,11 +33,13 @@ export class Registries {
         transport: this.#transport,
         policy: this.#policy,
       });
-    const client = new RegistryClient(
-      domain,
-      mirrors.map(host),
-      host(auth === undefined ? origin : { ...origin, auth }),
-    );
+    const own = auth === undefined ? origin : { ...origin, auth };
+    const ownHost = host(own);
+    const client = new RegistryClient(domain, {
+      mirrors: mirrors.map(host),
+      origin: ownHost,
+      search: own.search === own.host ? ownHost : host({ ...own, host: own.search }),
+    });
     if (auth === undefined) this.#clients.set(domain, client);
     return client;
   }

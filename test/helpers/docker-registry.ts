@@ -1,29 +1,68 @@
-// Debian's registry on loopback, and a proxy before it that does what networks do.
-import { spawn } from 'node:child_process';
+// Debian's registry on loopback.
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+
+import { atEnd } from './at-end.js';
+import { tempFolder } from './temp.js';
+
+export { startProxy, type Fault, type FaultProxy } from './fault-proxy.js';
+
+/** The one user of a registry with `htpasswd`. */
+export const USER = { username: 'user', password: 'pass:word' } as const;
+/** bcrypt of the password above, as `htpasswd -B` makes it. */
+const HTPASSWD = 'user:$2y$05$D5qECRHow/qNGKebQudBWuERLCIvNWKbBkx9NIPPnB.fPmz0TGfUe\n';
+
+export interface DockerRegistryOptions {
+  readonly auth?:
+    | 'htpasswd'
+    | {
+        /** A token server, and the certificate (PEM) of who signs its tokens. */
+        readonly realm: string;
+        readonly certificate: string;
+      };
+  /** Paths of the server's own. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
+  readonly deletion?: boolean;
+}
 
 export interface DockerRegistry extends AsyncDisposable {
   /** `127.0.0.1:PORT` */
   readonly host: string;
 }
 
-export async function startRegistry(folder: string): Promise<DockerRegistry> {
+/** On a free port of loopback, with its store in `folder`. */
+export async function startRegistry(
+  folder: string,
+  { auth, tls, deletion = true }: DockerRegistryOptions = {},
+): Promise<DockerRegistry> {
   await mkdir(folder, { recursive: true });
-  const file = join(folder, 'config.yml');
-  await writeFile(
-    file,
-    JSON.stringify({
-      version: '0.1',
-      storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
-      http: { addr: '127.0.0.1:0' },
+  const at = (name: string): string => join(folder, name);
+  await writeFile(at('htpasswd'), HTPASSWD);
+  if (typeof auth === 'object') await writeFile(at('signer.pem'), auth.certificate);
+  // JSON is YAML.
+  const config = {
+    version: 0.1,
+    log: { accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: at('data') }, delete: { enabled: deletion } },
+    http: { addr: '127.0.0.1:0', secret: 's', ...(tls && { tls }) },
+    ...(auth === 'htpasswd' && { auth: { htpasswd: { realm: 'test', path: at('htpasswd') } } }),
+    ...(typeof auth === 'object' && {
+      auth: {
+        token: {
+          realm: auth.realm,
+          service: 'registry',
+          issuer: 'issuer',
+          rootcertbundle: at('signer.pem'),
+        },
+      },
     }),
-  );
-  const server = spawn('docker-registry', ['serve', file], {
+  };
+  await writeFile(at('config.yml'), JSON.stringify(config));
+  const server = spawn('docker-registry', ['serve', at('config.yml')], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env['PATH'], OTEL_TRACES_EXPORTER: 'none' },
   });
@@ -45,86 +84,60 @@ export async function startRegistry(folder: string): Promise<DockerRegistry> {
   throw new Error(`docker-registry does not start: ${log}`);
 }
 
-/** What becomes of an answer. */
-export type Fault =
-  | { readonly kind: 'status'; readonly status: number; readonly headers?: Record<string, string> }
-  /** The connection breaks after so many bytes of the body. */
-  | { readonly kind: 'cut'; readonly after: number }
-  /** One byte of the body is another. */
-  | { readonly kind: 'damage'; readonly at: number }
-  /** Nothing more comes after so many bytes. */
-  | { readonly kind: 'stall'; readonly after: number };
-
-export interface FaultProxy extends AsyncDisposable {
-  readonly host: string;
-  /** Requests so far: method and path, and where a range begins. */
-  readonly seen: readonly { readonly line: string; readonly from: number }[];
-  /** Asked for each request; undefined: as it is. */
-  fault: (line: string, times: number) => Fault | undefined;
+/** The same with a folder of its own, until the test ends. Its host. */
+export async function dockerRegistry(options?: DockerRegistryOptions): Promise<string> {
+  const folder = await tempFolder();
+  atEnd(folder.remove);
+  const registry = await startRegistry(folder.path, options);
+  atEnd(async () => await registry[Symbol.asyncDispose]());
+  return registry.host;
 }
 
-export async function startProxy(upstream: string): Promise<FaultProxy> {
-  const seen: { line: string; from: number }[] = [];
-  const server = createServer((incoming, outgoing) => {
-    const line = `${incoming.method ?? ''} ${incoming.url ?? ''}`;
-    const from = Number(/^bytes=(\d+)-/.exec(incoming.headers.range ?? '')?.[1] ?? 0);
-    seen.push({ line, from });
-    const times = seen.filter((one) => one.line === line).length;
-    forward(upstream, incoming, outgoing, proxy.fault(line, times));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const proxy: FaultProxy = {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    seen,
-    fault: () => undefined,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-  return proxy;
+export interface Authority {
+  /** PEM of the authority itself. */
+  readonly ca: string;
+  /** Paths of a server's certificate, and of its key. */
+  readonly tls: { readonly certificate: string; readonly key: string };
 }
 
-function forward(
-  upstream: string,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  fault: Fault | undefined,
-): void {
-  if (fault?.kind === 'status') {
-    incoming.resume();
-    outgoing.writeHead(fault.status, fault.headers ?? {}).end('{}');
-    return;
-  }
-  const headers = { ...incoming.headers };
-  const onward = request(
-    `http://${upstream}${incoming.url ?? ''}`,
-    { method: incoming.method ?? 'GET', headers, agent: false },
-    (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-      let sent = 0;
-      answer.on('data', (chunk: Buffer) => {
-        const begin = sent;
-        sent += chunk.length;
-        if (fault?.kind === 'damage' && fault.at >= begin && fault.at < sent) {
-          chunk[fault.at - begin]! ^= 0xff;
-        }
-        if ((fault?.kind === 'cut' || fault?.kind === 'stall') && sent >= fault.after) {
-          if (begin < fault.after) outgoing.write(chunk.subarray(0, fault.after - begin));
-          if (fault.kind === 'cut') setImmediate(() => outgoing.destroy());
-          return;
-        }
-        outgoing.write(chunk);
-      });
-      answer.on('end', () => {
-        const stalls = fault?.kind === 'stall' && sent >= fault.after;
-        if (!stalls && !outgoing.destroyed) outgoing.end();
-      });
-      answer.on('error', () => outgoing.destroy());
-    },
+/** An authority that nobody knows, and a server's certificate of its. */
+export async function authority(names = 'IP:127.0.0.1,DNS:localhost'): Promise<Authority> {
+  const folder = await tempFolder();
+  atEnd(folder.remove);
+  const at = (name: string): string => join(folder.path, name);
+  const openssl = (...args: string[]): string =>
+    execFileSync('openssl', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl(
+    'req',
+    '-x509',
+    ...key,
+    '-keyout',
+    at('ca.key'),
+    '-out',
+    at('ca.pem'),
+    '-subj',
+    '/CN=test CA',
+    '-days',
+    '2',
   );
-  onward.on('error', () => outgoing.destroy());
-  incoming.pipe(onward);
+  openssl(
+    'req',
+    ...key,
+    '-keyout',
+    at('server.key'),
+    '-out',
+    at('server.csr'),
+    '-subj',
+    '/CN=test',
+  );
+  writeFileSync(at('names'), `subjectAltName=${names}\n`);
+  openssl(
+    ...['x509', '-req', '-in', at('server.csr'), '-CA', at('ca.pem'), '-CAkey', at('ca.key')],
+    ...['-CAcreateserial', '-out', at('server.pem'), '-days', '2', '-extfile', at('names')],
+  );
+  return {
+    ca: openssl('x509', '-in', at('ca.pem')),
+    tls: { certificate: at('server.pem'), key: at('server.key') },
+  };
 }

@@ -31,6 +31,7 @@ export type Need =
   | 'runc'
   | 'bwrap'
   | 'docker'
+  | 'openssl'
   | 'dockerd'
   | 'registry'
   | 'skopeo'
@@ -97,6 +98,7 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   runc: () => runs('runc', '--version'),
   bwrap: () => runs('bwrap', '--version'),
   docker: () => runs('docker', 'info'),
+  openssl: () => runs('openssl', 'version'),
   dockerd: () => PROBES.root() ?? runs('dockerd', '--version') ?? runs('docker', '--version'),
   registry: () => runs('docker-registry', '--version'),
   skopeo: () => runs('skopeo', '--version'),

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { atEnd } from './at-end.js';
 
 export interface Recorded {
   readonly method: string;
@@ -45,7 +45,7 @@ export async function recorder(handler: Handler = () => undefined): Promise<Reco
   });
   await listen(server);
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  onTestFinished(async () => {
+  atEnd(async () => {
     server.closeAllConnections();
     server.close();
     await once(server, 'close');

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, onTestFinished } from 'vitest';
+import { afterEach, beforeEach } from 'vitest';
 import { digestOf } from '../../../lib/registry/digest.js';
 import { Registries } from '../../../lib/registry/registries.js';
+import { atEnd, undoAtEnd } from '../../helpers/at-end.js';
+import { TEMP_PREFIX } from '../../helpers/temp.js';
 import type { RegistryConfig } from '../../../lib/runtime/options.js';
 import { parseRegistries } from '../../../lib/runtime/registries-request.js';
 import type { BlobSink } from '../../../lib/store/blobs.js';
@@ -14,16 +16,17 @@ export const HASTY = { attempts: 5, firstDelayMs: 1, longestDelayMs: 4, longestW
 
 export function registries(...configs: RegistryConfig[]): Registries {
   const made = new Registries(parseRegistries(configs, 'registries'), HASTY);
-  onTestFinished(async () => await made.close());
+  atEnd(async () => await made.close());
   return made;
 }
 
 /** An empty folder of Docker's for each test: nobody's own credentials are sent anywhere. */
 export function ownDockerConfig(): { readonly folder: string } {
+  undoAtEnd();
   const made = { folder: '' };
   const before = process.env['DOCKER_CONFIG'];
   beforeEach(() => {
-    made.folder = mkdtempSync(join(tmpdir(), 'caisson-docker-'));
+    made.folder = mkdtempSync(join(tmpdir(), `${TEMP_PREFIX}docker-`));
     process.env['DOCKER_CONFIG'] = made.folder;
   });
   afterEach(() => {
