@@ -110,23 +110,14 @@ export async function readBody(
   return Buffer.concat(chunks, size);
 }
 
-/** As readBody, of a JSON object. */
-export async function readObject(
-  attempt: Attempt,
-  answer: Pick<Answer, 'body' | 'headers'>,
-  maxBytes: number,
-): Promise<Readonly<Record<string, unknown>>> {
-  const text = (await readBody(attempt, answer, maxBytes)).toString();
-  return parseObject(attempt, text);
-}
-
+/** A JSON object. */
 export function parseObject(
   attempt: Pick<Attempt, 'registry' | 'action'>,
-  text: string,
+  bytes: Uint8Array | undefined,
 ): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(Buffer.from(bytes ?? []).toString());
   } catch {
     value = undefined;
   }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { CaissonError, type RegistryError } from '../errors/index.js';
-import { discard, invalidAnswer, refusal, unreachable, type Attempt } from './answer.js';
+import { discard, invalidAnswer, readBody, refusal, unreachable, type Attempt } from './answer.js';
 import { Authorizer } from './authorizer.js';
 import { parseChallenges } from './challenge.js';
 import type { DockerConfig } from './docker-config.js';
@@ -25,6 +25,8 @@ export interface HostRequest {
   readonly scopes: readonly string[];
   readonly attempt: Attempt;
   readonly signal?: AbortSignal | undefined;
+  /** A success is read whole, and is no longer than this: what breaks while it comes is made again, too. */
+  readonly atMost?: number;
   /** Whether it may be made again when the connection breaks. @defaultValue `true` */
   readonly repeatable?: boolean;
 }
@@ -58,7 +60,11 @@ export class RegistryHost {
   async send(request: HostRequest): Promise<Answer> {
     const { attempt, signal } = request;
     const base = await this.#base.get(async (stop) => await this.#find(attempt, stop), signal);
-    const run = async (): Promise<Answer> => await this.#authorized(request, base);
+    const run = async (): Promise<Answer> => {
+      const answer = await this.#authorized(request, base);
+      if (request.atMost === undefined || answer.status !== 200) return answer;
+      return { ...answer, bytes: await readBody(attempt, answer, request.atMost) };
+    };
     if (request.repeatable !== false) {
       return await patiently(run, { registry: attempt.registry, policy: this.policy, signal });
     }

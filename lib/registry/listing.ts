@@ -1,13 +1,6 @@
 import { CaissonError } from '../errors/index.js';
 import { MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
-import {
-  discard,
-  invalidAnswer,
-  parseObject,
-  readBody,
-  readObject,
-  type Attempt,
-} from './answer.js';
+import { discard, invalidAnswer, parseObject, type Attempt } from './answer.js';
 import { repositoryScope } from './authorizer.js';
 import { nextUrl, type RegistryHost } from './host.js';
 import { parseManifest } from './manifest.js';
@@ -55,7 +48,7 @@ async function* names(
   asking: Asking,
 ): AsyncGenerator<string, void, undefined> {
   for await (const answer of pages(host, `${path}?n=${PAGE}`, path, asking)) {
-    const { [key]: list } = await readObject(asking.attempt, answer, MAX_PAGE_BYTES);
+    const { [key]: list } = parseObject(asking.attempt, answer.bytes);
     if (list !== null && !Array.isArray(list)) {
       throw invalidAnswer(asking.attempt, `the answer to "${asking.attempt.action}" has no list`);
     }
@@ -72,7 +65,12 @@ async function* pages(
 ): AsyncGenerator<Answer, void, undefined> {
   let to: string | URL | undefined = first;
   while (to !== undefined) {
-    const answer: Answer = await host.send({ method: 'GET', to, ...asking });
+    const answer: Answer = await host.send({
+      method: 'GET',
+      to,
+      atMost: MAX_PAGE_BYTES,
+      ...asking,
+    });
     if (answer.status === 400 && to === first && first !== plain) {
       // Its pages are smaller, and it says so instead of sending one.
       discard(answer.body);
@@ -111,7 +109,7 @@ export async function* referrers(
     artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
   try {
     for await (const answer of pages(host, path + query, path + query, asking)) {
-      yield* ofType(await readBody(attempt, answer, MAX_PAGE_BYTES), attempt, artifactType);
+      yield* ofType(answer.bytes, attempt, artifactType);
     }
   } catch (error) {
     const absent = CaissonError.is(error, 'ERR_REGISTRY_FAILED') && error.details.status === 404;
@@ -136,6 +134,7 @@ async function* byTag(
     method: 'GET',
     to: `${repository}/manifests/${digest.replace(':', '-')}`,
     headers: { accept: MEDIA_TYPES.index },
+    atMost: MAX_PAGE_BYTES,
     ...asking,
   });
   if (answer.status === 404) {
@@ -143,21 +142,20 @@ async function* byTag(
     return;
   }
   if (answer.status !== 200) throw await host.refusal(asking.attempt, answer);
-  yield* ofType(
-    await readBody(asking.attempt, answer, MAX_PAGE_BYTES),
-    asking.attempt,
-    artifactType,
-  );
+  yield* ofType(answer.bytes, asking.attempt, artifactType);
 }
 
 function* ofType(
-  bytes: Buffer,
+  bytes: Uint8Array | undefined,
   attempt: Attempt,
   artifactType: string | undefined,
 ): Generator<Referrer, void, undefined> {
-  const index = parseManifest({ mediaType: MEDIA_TYPES.index, bytes }, attempt.registry);
+  const index = parseManifest(
+    { mediaType: MEDIA_TYPES.index, bytes: bytes ?? new Uint8Array() },
+    attempt.registry,
+  );
   if (index.kind !== 'index') throw invalidAnswer(attempt, 'what refers is no index');
-  const { manifests } = parseObject(attempt, bytes.toString()) as {
+  const { manifests } = parseObject(attempt, bytes) as {
     manifests: { artifactType?: unknown }[];
   };
   for (const [i, descriptor] of index.manifests.entries()) {

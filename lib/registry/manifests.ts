@@ -1,6 +1,6 @@
 import { CaissonError } from '../errors/index.js';
 import type { Descriptor, Digest } from '../store/images.js';
-import { discard, readBody, type Attempt } from './answer.js';
+import { discard, type Attempt } from './answer.js';
 import { repositoryScope } from './authorizer.js';
 import { digestOf, isDigest } from './digest.js';
 import type { RegistryHost } from './host.js';
@@ -34,7 +34,7 @@ export interface ManifestAt {
 export async function fetchManifest(at: ManifestAt): Promise<FetchedManifest> {
   const attempt = attemptOf(at, 'pull');
   const answer = await ask(at, 'GET', attempt);
-  const bytes = await readBody(attempt, answer, MAX_BYTES);
+  const bytes = answer.bytes ?? Buffer.alloc(0);
   const digest = digestOf(bytes);
   const said = isDigest(at.reference) ? at.reference : headerOf(answer, 'docker-content-digest');
   if (isDigest(said)) checkDigest(said, digest);
@@ -61,6 +61,7 @@ async function ask(at: ManifestAt, method: 'GET' | 'HEAD', attempt: Attempt): Pr
     scopes: [repositoryScope(path, 'pull')],
     attempt,
     signal,
+    ...(method === 'GET' && { atMost: MAX_BYTES }),
   });
   if (answer.status === 200) return answer;
   throw await host.refusal(attempt, answer);

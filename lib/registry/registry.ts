@@ -94,7 +94,7 @@ export class Registry implements AsyncDisposable {
     const client = await this.#client(signal);
     const { mediaType, digest, bytes } = await client.manifest(repository, reference, { signal });
     const where = { registry: this.host, action: `pull ${name}` };
-    return { mediaType, digest, bytes, document: parseObject(where, bytes.toString()) };
+    return { mediaType, digest, bytes, document: parseObject(where, bytes) };
   }
 
   /**
@@ -112,7 +112,7 @@ export class Registry implements AsyncDisposable {
     const { config, layers } = found.image;
     const bytes = await client.smallBlob(repository, config, { signal });
     const where = { registry: this.host, action: `pull ${name}` };
-    const document = parseObject(where, bytes.toString());
+    const document = parseObject(where, bytes);
     const { os, architecture, variant } = document;
     if (typeof os !== 'string' || typeof architecture !== 'string') {
       throw invalidAnswer(where, 'the configuration has no os and architecture');

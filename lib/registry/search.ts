@@ -1,4 +1,4 @@
-import { invalidAnswer, readObject } from './answer.js';
+import { invalidAnswer, parseObject } from './answer.js';
 import type { RegistryHost } from './host.js';
 
 const MAX_BYTES = 4 << 20;
@@ -22,9 +22,16 @@ export async function search(
   const attempt = { registry, action: `search for ${JSON.stringify(term)}` };
   const query = new URLSearchParams({ q: term, n: String(limit) });
   const to = `../v1/search?${query.toString()}`;
-  const answer = await host.send({ method: 'GET', to, scopes: [], attempt, signal });
+  const answer = await host.send({
+    method: 'GET',
+    to,
+    scopes: [],
+    attempt,
+    signal,
+    atMost: MAX_BYTES,
+  });
   if (answer.status !== 200) throw await host.refusal(attempt, answer);
-  const { results } = await readObject(attempt, answer, MAX_BYTES);
+  const { results } = parseObject(attempt, answer.bytes);
   if (!Array.isArray(results)) throw invalidAnswer(attempt, 'what it found is no list');
   return results.slice(0, limit).flatMap(resultOf);
 }

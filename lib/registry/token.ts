@@ -1,5 +1,5 @@
 import type { Auth } from '../runtime/options.js';
-import { invalidAnswer, readObject, refusal, type Attempt } from './answer.js';
+import { invalidAnswer, parseObject, readBody, refusal, type Attempt } from './answer.js';
 import type { TlsSettings } from './endpoint.js';
 import { patiently } from './patience.js';
 import type { RetryPolicy } from './retry.js';
@@ -79,11 +79,7 @@ export class TokenServer {
       }
     }
     if (answer.status !== 200) throw await refusal(attempt, answer);
-    const { token, access_token, expires_in, refresh_token } = await readObject(
-      attempt,
-      answer,
-      MAX_TOKEN_BYTES,
-    );
+    const { token, access_token, expires_in, refresh_token } = parseObject(attempt, answer.bytes);
     const value = isToken(token) ? token : access_token;
     if (!isToken(value)) throw invalidAnswer(attempt, 'the token server sent no token');
     const life = typeof expires_in === 'number' && expires_in > 0 ? expires_in : DEFAULT_LIFE_S;
@@ -131,11 +127,14 @@ export class TokenServer {
 
   /** A redirect is none of its answers: what it was given is for it alone. */
   async #exchange(exchange: Exchange): Promise<Answer> {
-    return await patiently(async () => await this.#transport.exchange(exchange, this.#tls), {
-      registry: this.host,
-      policy: this.#policy,
-      signal: exchange.signal,
-    });
+    const registry = this.host;
+    const run = async (): Promise<Answer> => {
+      const answer = await this.#transport.exchange(exchange, this.#tls);
+      if (answer.status !== 200) return answer;
+      const attempt = { registry, action: 'get a token' };
+      return { ...answer, bytes: await readBody(attempt, answer, MAX_TOKEN_BYTES) };
+    };
+    return await patiently(run, { registry, policy: this.#policy, signal: exchange.signal });
   }
 }
 

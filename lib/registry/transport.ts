@@ -25,6 +25,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Readable;
+  /** The whole body, where that was asked for. */
+  readonly bytes?: Buffer;
   /** Whose answer it is. */
   readonly url: URL;
 }

@@ -10,6 +10,8 @@ import { headerOf, type Answer } from './transport.js';
 /** Of a chunk, where a registry takes no more at once. */
 const CHUNK_BYTES = 16 << 20;
 const DONE: ReadonlySet<number> = new Set([200, 201, 202, 204]);
+/** The registry has forgotten the upload, or is elsewhere in it than it said: it begins again. */
+const LOST: ReadonlySet<number> = new Set([404, 416]);
 /** What a Range of an upload says has come. */
 const RANGE = /^(?:bytes=)?0-(\d+)$/;
 
@@ -91,7 +93,8 @@ export async function upload(task: Upload, begun?: Session): Promise<void> {
         continue;
       }
       failure = await host.refusal(attempt, answer);
-      if (!isTemporary(answer.status)) throw failure;
+      if (LOST.has(answer.status)) session = undefined;
+      else if (!isTemporary(answer.status)) throw failure;
     } catch (error) {
       throwIfAborted(signal);
       if (!CaissonError.is(error, 'ERR_REGISTRY_UNREACHABLE') || !isBroken(error)) throw error;

@@ -114,8 +114,8 @@ function forward(
         outgoing.write(chunk);
       });
       answer.on('end', () => {
-        const stalls = fault?.kind === 'stall' && sent >= fault.after;
-        if (!stalls && !outgoing.destroyed) outgoing.end();
+        const isCut = (fault?.kind === 'cut' || fault?.kind === 'stall') && sent >= fault.after;
+        if (!isCut && !outgoing.destroyed) outgoing.end();
       });
       answer.on('error', () => outgoing.destroy());
     },
