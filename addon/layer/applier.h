@@ -33,7 +33,7 @@ class Applier final : public EntrySink {
   // The entry at hand.
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] uint64_t entries() const noexcept { return entries_; }
-  [[nodiscard]] uint64_t omitted() const noexcept { return tree_.omitted(); }
+  [[nodiscard]] uint64_t unsettled() const noexcept { return tree_.unsettled(); }
   [[nodiscard]] bool hides_all() const noexcept { return tree_.hides_all(); }
 
  private:

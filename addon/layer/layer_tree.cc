@@ -221,7 +221,10 @@ Result<> LayerTree::HideBelow(std::string_view path) {
 Result<> LayerTree::Whiteout(std::string_view path) {
   auto place = PlaceOf(path);
   if (!place) return std::unexpected(place.error());
-  if (mknodat(place->folder_fd, place->name.c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
+  if (mknodat(place->folder_fd, place->name.c_str(), S_IFCHR, makedev(0, 0)) == 0) {
+    ++whiteouts_;
+    return {};
+  }
   if (errno != EEXIST) return FailErrno(Step::kUnpackWrite);
   // What this layer itself has there stays; a folder must not be merged with one below.
   struct stat status;

@@ -51,7 +51,8 @@ class LayerTree {
   // is made in a folder changes its times, and its mode and ACL would change what is made in it.
   [[nodiscard]] Result<> Finish();
 
-  [[nodiscard]] uint64_t omitted() const noexcept { return omitted_; }
+  // Folders that were left out, and whiteouts: what both become depends on the layers below.
+  [[nodiscard]] uint64_t unsettled() const noexcept { return omitted_ + whiteouts_; }
   [[nodiscard]] bool hides_all() const noexcept { return hides_all_; }
   // The folder that Finish is at.
   [[nodiscard]] const std::string& finishing() const noexcept { return finishing_; }
@@ -83,6 +84,7 @@ class LayerTree {
   bool has_parent_ = false;
   std::map<std::string, Folder> folders_;
   uint64_t omitted_ = 0;
+  uint64_t whiteouts_ = 0;
   bool hides_all_ = false;
   std::string finishing_;
 };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "layer/layer_path.h"
 #include "supervisor/import_attributes.h"
 #include "supervisor/kernel.h"
 
@@ -42,9 +43,19 @@ class Settler {
       if (!fd) return FailErrno(Step::kSettle);
       const bool hides = fgetxattr(fd.get(), OpaqueMark(overlay_), nullptr, 0) >= 0;
       const Sight inside = hides ? Sight::kHidden : folder.sight;
-      if (auto listed = AddFolders(fd.get(), folder.path, inside, &todo); !listed) return listed;
+      std::vector<std::string> whiteouts;
+      auto listed = List(fd.get(), {.path = folder.path, .sight = inside}, &todo, &whiteouts);
+      if (!listed) return listed;
+      if (!whiteouts.empty()) {
+        auto removed = RemoveNeedless(fd.get(), {.path = folder.path, .sight = inside}, whiteouts);
+        if (!removed) return removed;
+      }
       if (fgetxattr(fd.get(), OmittedMark(overlay_), nullptr, 0) < 0) continue;
       if (auto settled = SettleFolder(fd.get(), folder); !settled) return settled;
+    }
+    // From the bottom up.
+    for (auto path = alone_.rbegin(); path != alone_.rend(); ++path) {
+      if (auto removed = RemoveIfEmpty(*path); !removed) return removed;
     }
     return {};
   }
@@ -57,8 +68,8 @@ class Settler {
     Sight sight;
   };
 
-  static Result<> AddFolders(int folder_fd, const std::string& path, Sight sight,
-                             std::vector<Folder>* todo) {
+  static Result<> List(int folder_fd, const Folder& folder, std::vector<Folder>* todo,
+                       std::vector<std::string>* whiteouts) {
     for (;;) {
       alignas(dirent64) char buffer[16 * 1024];
       const ssize_t bytes = getdents64(folder_fd, buffer, sizeof buffer);
@@ -67,21 +78,65 @@ class Settler {
       for (ssize_t at = 0; at < bytes;) {
         const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
         at += entry->d_reclen;
-        const std::string_view name = entry->d_name;
+        const std::string name = entry->d_name;
+        if (entry->d_type == DT_CHR && IsWhiteout(folder_fd, name)) whiteouts->push_back(name);
         if (entry->d_type != DT_DIR || name == "." || name == "..") continue;
-        std::string below = path == "." ? std::string(name) : path + '/' + std::string(name);
-        todo->push_back({.path = std::move(below), .sight = sight});
+        todo->push_back(
+            {.path = folder.path == "." ? name : folder.path + '/' + name, .sight = folder.sight});
       }
     }
   }
 
+  static bool IsWhiteout(int folder_fd, const std::string& name) {
+    struct stat status;
+    return fstatat(folder_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISCHR(status.st_mode) && status.st_rdev == 0;
+  }
+
+  Result<> RemoveNeedless(int folder_fd, const Folder& folder,
+                          const std::vector<std::string>& whiteouts) {
+    UniqueFd lower;
+    const auto below = Find(folder, &lower);
+    if (!below) return std::unexpected(below.error());
+    if (*below == Says::kThisIsIt) return {};
+    struct stat status;
+    if (fstat(folder_fd, &status) != 0) return FailErrno(Step::kSettle);
+    for (const std::string& name : whiteouts) {
+      if (unlinkat(folder_fd, name.c_str(), 0) != 0) return FailErrno(Step::kSettle);
+    }
+    const timespec times[] = {status.st_atim, status.st_mtim};
+    return futimens(folder_fd, times) == 0 ? Result<>() : FailErrno(Step::kSettle);
+  }
+
+  // An omitted folder that only whiteouts were in, which are gone, was never said to be there.
+  Result<> RemoveIfEmpty(const std::string& path) {
+    const SplitPath split = Split(path);
+    const std::string parent(split.parent.empty() ? "." : split.parent);
+    const UniqueFd folder(sys::OpenAt2(layer_fd_, parent.c_str(), kReadFolder, kernel::kBeneath));
+    struct stat status;
+    if (!folder || fstat(folder.get(), &status) != 0) return FailErrno(Step::kSettle);
+    if (unlinkat(folder.get(), std::string(split.name).c_str(), AT_REMOVEDIR) != 0) {
+      return errno == ENOTEMPTY ? Result<>() : FailErrno(Step::kSettle);
+    }
+    const timespec times[] = {status.st_atim, status.st_mtim};
+    return futimens(folder.get(), times) == 0 ? Result<>() : FailErrno(Step::kSettle);
+  }
+
+  // The folder that a container would find at this path without this layer.
+  Result<Says> Find(const Folder& folder, UniqueFd* found) const {
+    if (folder.sight == Sight::kHidden) return Says::kThereIsNone;
+    for (size_t i = lower_fds_.size(); i-- > 0;) {
+      const auto says = Ask(lower_fds_[i], folder.path, found);
+      if (!says || *says != Says::kNothing) return says;
+    }
+    return Says::kThereIsNone;
+  }
+
   Result<> SettleFolder(int folder_fd, const Folder& folder) {
-    for (size_t i = folder.sight == Sight::kHidden ? 0 : lower_fds_.size(); i-- > 0;) {
-      UniqueFd lower;
-      auto says = Ask(lower_fds_[i], folder.path, &lower);
-      if (!says) return std::unexpected(says.error());
-      if (*says == Says::kNothing) continue;
-      if (*says == Says::kThereIsNone) break;
+    UniqueFd lower;
+    const auto below = Find(folder, &lower);
+    if (!below) return std::unexpected(below.error());
+    if (*below == Says::kThisIsIt) {
       struct stat status;
       if (fstat(lower.get(), &status) != 0) return FailErrno(Step::kSettle);
       auto xattrs = ReadXattrs(lower.get(), Owners::kAny);
@@ -91,7 +146,8 @@ class Settler {
       if (auto applied = ApplyAttributes(folder_fd, status, *xattrs); !applied) {
         return Fail(Step::kSettle, applied.error().error);
       }
-      break;
+    } else {
+      alone_.push_back(folder.path);
     }
     if (fremovexattr(folder_fd, OmittedMark(overlay_)) != 0) return FailErrno(Step::kSettle);
     return {};
@@ -122,6 +178,8 @@ class Settler {
   int layer_fd_;
   std::span<const int> lower_fds_;
   OverlayXattrs overlay_;
+  std::vector<std::string>
+      alone_;  // omitted, and with nothing below; parents before what is in them
 };
 
 }  // namespace

@@ -13,6 +13,10 @@ namespace caisson::layer {
 // topmost of the layers below, which come lowest first, unless one above it has something else in
 // its place or hides it. Where there is none it stays 0755 and root's. Then its mark is taken away.
 //
+// Takes away whiteouts in folders that are merged with none below: there they hide nothing, and
+// overlay, which looks for them only where it merges, would list them. Folders that were left out,
+// and held nothing else, go with them.
+//
 // All layers are ours, complete, and nobody else's to change; done again, it does the same.
 [[nodiscard]] Result<> Settle(int layer_fd, std::span<const int> lower_fds, OverlayXattrs overlay);
 

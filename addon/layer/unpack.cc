@@ -156,7 +156,7 @@ FieldWriter Unpacker::Report(const Result<>& result) const {
       .String(Tag::kUnpackDiffId, "sha256:" + ToHex(diff_id_))
       .U64(Tag::kUnpackTarBytes, tar_bytes_)
       .U64(Tag::kUnpackEntries, applier_->entries())
-      .U64(Tag::kUnpackOmitted, applier_->omitted());
+      .U64(Tag::kUnpackOmitted, applier_->unsettled());
   if (applier_->hides_all()) report.U64(Tag::kUnpackHidesAll, 1);
   return report;
 }

@@ -71,8 +71,9 @@ enum class Type : uint16_t {
   // is
   // there when this is Done, complete and on disk, and not before.
   kUnpack = 40,
-  // UnpackTarget, Layer…: folders that the archive of a layer left out (UnpackOmitted) become what
-  // they are in the layers below it
+  // UnpackTarget, Layer… (lowest first; there may be none): folders that the archive of a layer
+  // left
+  // out become what they are in the layers below it, and whiteouts of nothing there go away
   kSettle = 41,
   // ExportLayer: the archive of a layer that has come from a folder, written to the one descriptor.
   // Done (ImportResult, ImportTarBytes) when all of it is
@@ -273,7 +274,7 @@ enum class Tag : uint16_t {
   kUnpackDiffId = 212,      // string: "sha256:<hex>" of the archive, what follows its end included
   kUnpackTarBytes = 213,    // u64: length of the archive
   kUnpackEntries = 214,     // u64
-  kUnpackOmitted = 215,     // u64: how many folders are for Settle
+  kUnpackOmitted = 215,     // u64: how many folders and whiteouts are for Settle
   kUnpackHidesAll =
       216,  // u64 1: nothing of the layers below is to show, which overlay does not do
 

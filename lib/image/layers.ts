@@ -297,9 +297,9 @@ class LayerMaker {
 
   async #place({ temporary, unpacked }: Half, below: readonly MadeLayer[]): Promise<MadeLayer> {
     const { store } = this.#parts;
-    const chained = unpacked.omitted > 0 && below.length > 0;
-    const key = keyOf(chained ? this.#chainId : this.#wanted.diffId);
-    if (chained) {
+    const unsettled = unpacked.omitted > 0;
+    const key = keyOf(unsettled && below.length > 0 ? this.#chainId : this.#wanted.diffId);
+    if (unsettled) {
       const lower = below.map((layer) => `layers/${layer.key}`);
       await settle(this.#parts, temporary, lower);
     }

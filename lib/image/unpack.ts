@@ -32,7 +32,7 @@ export interface Unpacked {
   readonly diffId: Digest;
   readonly tarBytes: number;
   readonly entries: number;
-  /** Folders that lie above entries of the layer and are not in it. */
+  /** Folders that lie above entries of the layer and are not in it, and whiteouts: for `settle`. */
   readonly omitted: number;
   /** Nothing of the layers below is to show. */
   readonly hidesAll: boolean;
@@ -80,7 +80,10 @@ export async function unpack(parts: RuntimeParts, job: UnpackJob): Promise<Unpac
   }
 }
 
-/** Gives folders that the layer leaves out what the layers below it say of them. */
+/**
+ * Gives folders that the layer leaves out what the layers below it say of them, and takes whiteouts away that hide
+ * nothing there, which overlay would show.
+ */
 export async function settle(
   parts: RuntimeParts,
   target: string,

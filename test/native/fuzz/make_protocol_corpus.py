@@ -21,6 +21,8 @@ HELLO = packet('Hello', [('Version', 1)], 1)
 LAUNCH = [('Layer', 'layers/a'), ('Arg', 'true')] + DEFAULTS
 LOG = ('LogFile', [('LogPath', 'containers/a/log'), ('LogMaxBytes', 4096), ('LogFiles', 3)])
 BIND = ('Mount', [('MountKind', 1), ('MountTarget', '/in'), ('MountSource', '/etc')])
+UNPACK = [('UnpackTarget', 'layers/b'), ('UnpackOffset', 0), ('UnpackLength', 9), ('UnpackMaxBytes', 99),
+          ('UnpackMaxEntries', 9)]
 RUNNING = packet('Launch', LAUNCH + [('WantStarted', 1), ('TimeoutMs', 9)], 2)
 
 CONVERSATIONS = {
@@ -47,6 +49,9 @@ CONVERSATIONS = {
     + packet('Remove', [('Folder', 'containers/a')], 4),
     'import': HELLO + packet('Import', [('ImportSource', '/a'), ('ImportTarget', 'layers/b')], 2)
     + packet('Kill', [('Target', 2)], 3),
+    'unpack': HELLO + packet('Unpack', UNPACK, 2, fds=2) + packet('Kill', [('Target', 2)], 3),
+    'unpack-none': HELLO + packet('Unpack', UNPACK, 2) + packet('Unpack', UNPACK[1:], 3, fds=1),
+    'settle': HELLO + packet('Settle', [('UnpackTarget', 'layers/b'), ('Layer', 'layers/a')], 2),
     'warm': HELLO + packet('Warm', [('Layer', 'layers/a'), ('Layer', 'layers/b')], 2),
     'resize': HELLO + packet('Resize', [('Target', 2), ('Columns', 80), ('Rows', 25)], 3),
     'close': HELLO + RUNNING + packet('Close', [], 3) + RUNNING,

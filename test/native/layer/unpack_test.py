@@ -430,8 +430,8 @@ class Layers(Case):
                       [entry(b'.wh.d'), entry(b'd/f')],
                       [entry(b'd/f'), entry(b'.wh.d')],
                       [entry(b'.wh.d'), entry(b'd/f'), folder(b'd')]):
-            done, _ = self.check(parts, {'d': 'dO', 'd/f': 'f'})
-            self.assertEqual(done.UnpackOmitted, 0)
+            _, layer = self.check(parts, {'d': 'dO', 'd/f': 'f'})
+            self.assertNotIn(OMITTED, os.listxattr(os.path.join(layer, 'd')))
         self.check([entry(b'.wh.l'), symlink(b'l', b'x')], {'l': 'l'})
         self.check([entry(b'.wh.x'), entry(b'.wh.x')], {'x': 'W'})
 
@@ -558,6 +558,25 @@ class Settled(Case):
         _, top, path = self.layer(folder(b'a'), entry(b'a/.wh..wh..opq'), entry(b'a/b/c'))
         self.settle(top, low)
         self.assertEqual(tree(path)[b'a/b']['mode'], '0o755')
+
+    def test_whiteouts_of_nothing_go_away(self):
+        _, low, _ = self.layer(folder(b'a'), entry(b'a/x'), folder(b'b'), entry(b'f'))
+        done, top, path = self.layer(
+            folder(b'a', mtime=5), entry(b'a/.wh.x'), folder(b'b', mtime=6), entry(b'b/.wh.x'),
+            entry(b'b/.wh..wh..opq'), folder(b'b/in'), entry(b'b/in/.wh.x'), folder(b'c', mtime=7),
+            entry(b'c/.wh.x'), entry(b'.wh.y'), folder(b'f', mtime=8), entry(b'f/.wh.x'))
+        self.assertEqual(done.UnpackOmitted, 6)
+        self.settle(top, low)
+        found = tree(path)
+        # Only where a folder below is merged with it does overlay look for them, and there is no need
+        # to know whether they hide something.
+        self.assertEqual({name for name, said in found.items() if said['type'] == oct(stat.S_IFCHR)},
+                         {b'a/x', b'y'})
+        self.assertEqual([found[name]['mtime'] // 10**9 for name in (b'a', b'b', b'c', b'f')], [5, 6, 7, 8])
+        # The lowest layer merges with nothing.
+        _, lowest, path = self.layer(entry(b'.wh.y'), entry(b'g'))
+        self.settle(lowest)
+        self.assertEqual(list(tree(path)), [b'g'])
 
     def test_what_cannot_be_settled(self):
         _, low, _ = self.layer(folder(b'a'))
