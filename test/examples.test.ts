@@ -60,6 +60,9 @@ const EXPECTED: Record<string, (stdout: string) => void> = {
   'shell.mjs': (stdout) => {
     expect(stdout).toBe('shell.mjs is for a terminal\n');
   },
+  'pull.mjs': (stdout) => {
+    expect(stdout).toBe('usage: pull.mjs IMAGE [COMMAND...]\n');
+  },
   'test-fixture.mjs': (stdout) => {
     expect(stdout).toMatch(/^(# |ℹ )pass 2$/m);
     expect(stdout).toMatch(/^(# |ℹ )fail 0$/m);

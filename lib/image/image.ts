@@ -2,9 +2,8 @@ import { Readable } from 'node:stream';
 import { checkName, notYet } from '../errors/arguments.js';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { Call } from '../runtime/call.js';
-import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { partsOf } from '../runtime/runtime.js';
+import { checkOwnRuntime, partsOf } from '../runtime/runtime.js';
 import type { Digest } from '../store/images.js';
 import type { ImageConfig } from './config.js';
 import { historyOf, type Layer } from './history.js';
@@ -16,12 +15,14 @@ import type {
   HostOptions,
   ImageListOptions,
   PullOptions,
+  PushOptions,
   RemoveImageOptions,
   SaveImageOptions,
 } from './options.js';
 import { findImage, hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
 import { familiar, parseReference } from '../registry/reference.js';
 import { pullImage, type PullEvent } from './pull.js';
+import { pushImage, type PushEvent } from './push.js';
 import { removeImage } from './remove.js';
 import { saveImage } from './save.js';
 import {
@@ -31,6 +32,7 @@ import {
   parseList,
   parseLoad,
   parsePull,
+  parsePush,
   parseRemove,
   parseSave,
 } from './request.js';
@@ -211,14 +213,22 @@ export class Image {
     this.#tags = Object.freeze(await tagImage(parts.store, record.id, name));
   }
 
-  /** Not in this version: rejects with `ERR_UNSUPPORTED`. */
-  push(_ref: string, _options?: Call & { auth?: Auth }): Operation<Digest, never> {
-    try {
-      this.#stored('push');
-      return failedOperation(notYet('Image.push()'));
-    } catch (error) {
-      return failedOperation(error);
-    }
+  /**
+   * Sees to it that a registry has it, under that name: what is there already is not sent, and what another repository
+   * of the registry has is taken from there. Layers that came from a folder are compressed first, once. Resolves with
+   * the digest of its manifest there.
+   *
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`; the errors of registries (docs/errors.md); `ERR_IMAGE_NOT_FOUND`
+   * when it was removed; `ERR_STORE_CORRUPT`, `ERR_STORE_FULL`
+   */
+  push(ref: string, options?: PushOptions): Operation<Digest, PushEvent> {
+    return operation(async (tell) => {
+      const request = parsePush(ref, options);
+      const { parts, record } = this.#stored('push');
+      checkOwnRuntime(request.runtime, parts);
+      parts.assertOpen('push an image');
+      return await pushImage(parts, record.id, request, tell);
+    });
   }
 
   /**

@@ -54,6 +54,11 @@ export interface PullOptions extends Call {
   auth?: Auth;
 }
 
+export interface PushOptions extends Call {
+  /** Instead of what Docker's `config.json` and credential helpers know, or `registries` of the Runtime. */
+  auth?: Auth;
+}
+
 export interface PruneImagesOptions extends Call {
   /** Only images without a name. `false`: all that no container uses. @defaultValue `true` */
   dangling?: boolean;

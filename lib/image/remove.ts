@@ -79,7 +79,11 @@ async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): 
     ...blobs.map(({ digest }) => digest),
   ]);
   const coming = [...used].filter((name) => name.startsWith('blobs/')).map(digestOf);
-  await store.images.removeBlobsExcept(new Set([...kept, ...coming]));
+  const made = await Promise.all(
+    (await store.layers.keys()).map(async (key) => (await store.layers.facts(key)).blob),
+  );
+  const pushed = made.flatMap((blob) => blob?.digest ?? []);
+  await store.images.removeBlobsExcept(new Set([...kept, ...coming, ...pushed]));
   return taken;
 }
 

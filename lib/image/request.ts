@@ -20,6 +20,7 @@ import { checkReference, parseReference } from '../registry/reference.js';
 import { parseAuth } from '../runtime/registries-request.js';
 import type { LoadRequest } from './load.js';
 import type { PullRequest } from './pull.js';
+import type { PushRequest } from './push.js';
 import type { PruneRequest } from './remove.js';
 
 const CALL = ['runtime', 'signal'];
@@ -109,6 +110,20 @@ export function parsePull(ref: unknown, options: unknown = {}): PullRequest {
     reference,
     platform: platform === undefined ? undefined : parsePlatform(checkString(platform, 'platform')),
     policy: checkOneOf(policy, 'policy', POLICIES),
+    auth: auth === undefined ? undefined : parseAuth(auth, 'auth'),
+  };
+}
+
+export function parsePush(ref: unknown, options: unknown = {}): PushRequest {
+  const reference = checkReference(checkName(ref, 'ref'));
+  if (reference.digest !== undefined) {
+    throw invalid('ref', 'must be a name without a digest: what is pushed has its own');
+  }
+  const bag = checkBag(options, 'options', new Set([...CALL, 'auth']));
+  const { auth } = bag;
+  return {
+    ...call(bag),
+    reference,
     auth: auth === undefined ? undefined : parseAuth(auth, 'auth'),
   };
 }

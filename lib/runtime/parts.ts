@@ -66,6 +66,7 @@ export type RuntimeEventName =
   | 'image.import'
   | 'image.load'
   | 'image.pull'
+  | 'image.push'
   | 'image.remove'
   | 'close';
 

@@ -1,6 +1,7 @@
 import { readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, isAbsent, readJson, writeJson } from './files.js';
+import type { Descriptor } from './images.js';
 
 /** What is known of a layer beside its files. */
 export interface LayerFacts {
@@ -8,6 +9,8 @@ export interface LayerFacts {
   readonly tarBytes: number;
   /** Nothing of the layers below it shows. */
   readonly hidesAll: boolean;
+  /** Made of it to be pushed, where it came from a folder. */
+  readonly blob?: Descriptor;
 }
 
 /**

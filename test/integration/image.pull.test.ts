@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { Container, Image, Runtime, type PullEvent } from '../../lib/index.js';
 import {
@@ -12,6 +13,7 @@ import {
   type FaultProxy,
 } from '../helpers/docker-registry.js';
 import { writeLayout, type LayoutImage } from '../helpers/layout.js';
+import { repository } from '../helpers/native.js';
 import { busybox, needs } from '../helpers/needs.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 import { fileFolder } from '../helpers/temp.js';
@@ -335,6 +337,21 @@ test('two who pull the same at once download it once', async () => {
     expect(blobs.length - config.length).toBe(2);
   } finally {
     await other.close();
+  }
+});
+
+test('the example pulls and runs', async () => {
+  proxy.fault = () => undefined;
+  const name = await published({ layers: [base()], config: { Cmd: ['/bin/ls', '/bin/cat'] } });
+  // It uses the default Runtime.
+  const example = join(repository, 'examples/pull.mjs');
+  const { stdout } = await promisify(execFile)(process.execPath, [example, name]);
+  expect(stdout).toMatch(/: 1 layers, \d+ MB unpacked\n\/bin\/cat\n$/);
+  const runtime = await Runtime.open();
+  try {
+    await (await runtime.images.get(name)).remove();
+  } finally {
+    await runtime.close();
   }
 });
 

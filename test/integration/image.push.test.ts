@@ -1,0 +1,117 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { Container, Image, type PushEvent } from '../../lib/index.js';
+import {
+  startProxy,
+  startRegistry,
+  type DockerRegistry,
+  type FaultProxy,
+} from '../helpers/docker-registry.js';
+import { busybox, needs } from '../helpers/needs.js';
+import { rejection, testRuntime } from '../helpers/runtime.js';
+import { fileFolder } from '../helpers/temp.js';
+
+const { describe, test } = needs('registry', 'skopeo', 'busybox');
+const folder = fileFolder('push');
+const t = testRuntime();
+
+let registry: DockerRegistry;
+let proxy: FaultProxy;
+let number = 0;
+
+/** An image of one folder. */
+async function imported(text: string): Promise<Image> {
+  const root = join(folder, `root-${++number}`);
+  mkdirSync(join(root, 'bin'), { recursive: true });
+  copyFileSync(busybox() ?? '', join(root, 'bin/busybox'));
+  symlinkSync('busybox', join(root, 'bin/cat'));
+  writeFileSync(join(root, 'text'), text);
+  return await Image.fromRootfs(root, { Cmd: ['/bin/cat', '/text'] }, { runtime: t.runtime });
+}
+
+async function statusesOf(pushing: AsyncIterable<PushEvent>): Promise<Map<string, string>> {
+  const last = new Map<string, string>();
+  for await (const { digest, status } of pushing) last.set(digest, status);
+  return last;
+}
+
+const inspect = (name: string): { Digest: string; Layers: string[] } =>
+  JSON.parse(
+    execFileSync('skopeo', ['inspect', '--tls-verify=false', `docker://${name}`]).toString(),
+  ) as { Digest: string; Layers: string[] };
+
+beforeAll(async () => {
+  registry = await startRegistry(join(folder, 'registry'));
+  proxy = await startProxy(registry.host);
+});
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await registry[Symbol.asyncDispose]();
+});
+
+describe('a push', () => {
+  test('brings an image of a folder there, and a pull brings the same back', async () => {
+    const image = await imported('one\n');
+    const name = `${registry.host}/one:1`;
+    const pushing = image.push(name);
+    const statuses = await statusesOf(pushing);
+    const digest = await pushing;
+    expect([...statuses.values()].filter((status) => status === 'done')).toHaveLength(2);
+    expect(inspect(name)).toMatchObject({ Digest: digest });
+
+    // Compressed once, the same each time: there is nothing left to send.
+    const again = image.push(name);
+    expect(new Set((await statusesOf(again)).values())).toEqual(new Set(['exists']));
+    expect(await again).toBe(digest);
+
+    await image.remove();
+    const back = await Image.pull(name, { runtime: t.runtime });
+    expect(back.id).toBe(image.id);
+    expect((await Container.run(back, undefined, { runtime: t.runtime })).stdout).toBe('one\n');
+  });
+
+  test('of what came from the same registry, layers are taken from there', async () => {
+    const image = await imported('two\n');
+    await image.push(`${registry.host}/two:1`);
+    await image.remove();
+    const pulled = await Image.pull(`${registry.host}/two:1`, { runtime: t.runtime });
+    const pushing = pulled.push(`${registry.host}/other/two:2`);
+    expect(new Set((await statusesOf(pushing)).values())).toEqual(new Set(['mounted']));
+    // Byte for byte the same manifest.
+    expect(await pushing).toBe(inspect(`${registry.host}/two:1`).Digest);
+  });
+
+  test('goes on where the connection broke, and gives up when it is told to', async () => {
+    const image = await imported('three\n');
+    proxy.fault = (line, times) =>
+      line.startsWith('PUT') && line.includes('/blobs/') && times === 1
+        ? { kind: 'status', status: 503, headers: { 'retry-after': '0' } }
+        : undefined;
+    await image.push(`${proxy.host}/three:1`);
+    expect(proxy.seen.some(({ line }) => line.startsWith('PUT'))).toBe(true);
+    proxy.fault = () => undefined;
+
+    const stop = new AbortController();
+    stop.abort(new Error('enough'));
+    expect(
+      await rejection(image.push(`${registry.host}/four:1`, { signal: stop.signal })),
+    ).toMatchObject({ name: 'AbortError', cause: { message: 'enough' } });
+    expect(
+      await rejection(Image.pull(`${registry.host}/four:1`, { runtime: t.runtime })),
+    ).toMatchObject({ code: 'ERR_MANIFEST_NOT_FOUND' });
+  });
+
+  test('is refused for what is no name, and for what is not here', async () => {
+    const image = await imported('five\n');
+    for (const ref of ['UPPER', `x@sha256:${'a'.repeat(64)}`]) {
+      expect(await rejection(image.push(ref))).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    }
+    expect(await rejection(Image.host().push('x'))).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+    await image.remove();
+    expect(await rejection(image.push(`${registry.host}/five:1`))).toMatchObject({
+      code: 'ERR_IMAGE_NOT_FOUND',
+    });
+  });
+});
