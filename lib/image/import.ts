@@ -60,7 +60,7 @@ export async function importRootfs(
     const made = { manifest, config: document, keys: [keyOf(diffId)], sizeBytes: tarBytes };
     // Under the lock: two who import the same folder at once end with one layer.
     const image = await addImage(store, { ...made, names: [] }, async () => {
-      await store.layers.note(keyOf(diffId), { tarBytes, hidesAll: false });
+      await store.layers.note(keyOf(diffId), { tarBytes, hidesAll: false, settled: false });
       await store.layers.place(temporary, keyOf(diffId));
     });
     parts.emit({ type: 'image.import', id: image.id, time: new Date() });

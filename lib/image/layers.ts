@@ -165,7 +165,11 @@ class LayerMaker {
   async #find(): Promise<MadeLayer | undefined> {
     const { layers } = this.#parts.store;
     for (const key of new Set([keyOf(this.#chainId), keyOf(this.#wanted.diffId)])) {
-      if (await layers.has(key)) return { key, ...(await layers.facts(key)) };
+      if (!(await layers.has(key))) continue;
+      const facts = await layers.facts(key);
+      // As the lowest layer of another image its whiteouts were nothing, and are gone.
+      if (facts.settled && key !== keyOf(this.#chainId)) continue;
+      return { key, ...facts };
     }
     return undefined;
   }
@@ -304,7 +308,7 @@ class LayerMaker {
       await settle(this.#parts, temporary, lower);
     }
     const { tarBytes, hidesAll } = unpacked;
-    await store.layers.note(key, { tarBytes, hidesAll });
+    await store.layers.note(key, { tarBytes, hidesAll, settled: unsettled });
     await store.layers.place(temporary, key);
     return { key, tarBytes, hidesAll };
   }

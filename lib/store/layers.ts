@@ -11,6 +11,8 @@ export interface LayerFacts {
   readonly hidesAll: boolean;
   /** Made of it to be pushed, where it came from a folder. */
   readonly blob?: Descriptor;
+  /** It was made for what lies below it: it is right there alone. */
+  readonly settled: boolean;
 }
 
 /**
@@ -36,7 +38,7 @@ export class Layers {
 
   async facts(key: string): Promise<LayerFacts> {
     const found = ((await readJson(this.#factsOf(key))) ?? {}) as Partial<LayerFacts>;
-    return { tarBytes: 0, hidesAll: false, ...found };
+    return { tarBytes: 0, hidesAll: false, settled: false, ...found };
   }
 
   async note(key: string, facts: LayerFacts): Promise<void> {

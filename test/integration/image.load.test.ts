@@ -123,6 +123,31 @@ describe('Image.load', () => {
     expect(await run('deep:1', 'cat', '/deep/file')).toBe('text');
   });
 
+  test('what was the lowest layer of an image still removes files in another', async () => {
+    const lower = tarOf([
+      { name: 'bin/', type: '5', mode: 0o755 },
+      { name: 'bin/busybox', data: await readFile(path('root/bin/busybox')), mode: 0o755 },
+      { name: 'deep/', type: '5', mode: 0o750 },
+      { name: 'deep/secret', data: 'text' },
+    ]);
+    const upper = tarOf([
+      { name: 'deep/.wh.secret', data: '' },
+      { name: 'deep/file', data: 'text' },
+    ]);
+    const made = new Layout();
+    made.list([named(made.image([upper]), 'alone:1')]);
+    await load(await writeFiles(path('alone'), made.files));
+    const both = new Layout();
+    both.list([named(both.image([lower, upper]), 'both:2')]);
+    await load(await writeFiles(path('both-layers'), both.files));
+    expect(await run('both:2', 'ls', '/deep')).toBe('file\n');
+    expect(await run('both:2', 'stat', '-c', '%a', '/deep')).toBe('750\n');
+    // And the other way round: alone it hides nothing, and shows no trace of that.
+    both.list([named(both.image([upper, lower]), 'turned:2')]);
+    await load(await writeFiles(path('turned'), both.files));
+    expect(await run('turned:2', 'ls', '/deep')).toBe('file\nsecret\n');
+  });
+
   test('of several platforms this machine’s', async () => {
     const made = new Layout();
     const layer = [tarOf([{ name: 'file', data: 'x' }])];
