@@ -294,6 +294,23 @@ describe('blobs', () => {
   });
 });
 
+test('many at once: over six connections, no more', async () => {
+  let [now, most] = [0, 0];
+  const server = await recorder(
+    open(async (request, response, raw) => {
+      most = Math.max(most, (now += 1));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      now -= 1;
+      await manifestOf()(request, response, raw);
+    }),
+  );
+  const client = registries().client(server.host);
+  await Promise.all(
+    Array.from({ length: 30 }, async (_, i) => await client.manifest('a', `t${i}`)),
+  );
+  expect(most).toBe(6);
+});
+
 describe('patience', () => {
   test.each([429, 500, 502, 503, 504])('%s is tried again', async (status) => {
     let answers = 0;
