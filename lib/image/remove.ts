@@ -3,7 +3,7 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { temporaryName, together } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
-import { removeFolder } from './folders.js';
+import { registerFolder, removeFolder } from './folders.js';
 import { callsOf, dropHold, leaseName } from './holds.js';
 import { hasLabel, listImages, type ImageRecord } from './records.js';
 
@@ -69,7 +69,10 @@ async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): 
   for (const key of await store.layers.keys()) {
     if (used.has(`layers/${key}`)) continue;
     const away = `layers/${temporaryName()}`;
-    if (await store.layers.takeAway(key, away)) taken.push(away);
+    // Journalled: whoever dies now, it goes.
+    await registerFolder(parts, away, 'remove an image');
+    taken.push(away);
+    await store.layers.takeAway(key, away);
     // Nothing is there now; the supervisor forgets what it had prepared of it.
     await removeFolder(parts, `layers/${key}`);
   }
