@@ -1,4 +1,14 @@
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, rmdir } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  rmdir,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
@@ -48,18 +58,32 @@ export async function tempStore(options: { uid?: number } = {}): Promise<TempSto
     await mkdir(path, { mode: 0o700 });
     if (options.uid !== undefined) await chown(path, options.uid, options.uid);
   }
+  const own = { root, runDir, cgroupParent: `/${CGROUP_PARENT}` };
   const remove = async (): Promise<void> => {
+    // Files of layers may belong to subordinate ids, which only a Runtime can remove.
+    if (options.uid === undefined && process.getuid?.() !== 0 && (await hasImages(root))) {
+      const { Runtime } = await import('../../lib/index.js');
+      const runtime = await Runtime.open(own);
+      await runtime.images.prune({ dangling: false });
+      await runtime.close();
+    }
     await folder.remove();
     await removeCgroupParents();
   };
   return {
-    options: { root, runDir, cgroupParent: `/${CGROUP_PARENT}` },
+    options: own,
     root,
     runDir,
     remove,
     [Symbol.asyncDispose]: remove,
   };
 }
+
+const hasImages = async (root: string): Promise<boolean> =>
+  await access(join(root, 'images/index.json')).then(
+    () => true,
+    () => false,
+  );
 
 const CGROUP_PARENT = `${TEMP_PREFIX}cgroup`;
 const CGROUPS = '/sys/fs/cgroup';
