@@ -135,7 +135,7 @@ const IN_ANOTHER_RUN: ReadonlySet<Need> = new Set<Need>([
   'usernsClone',
   'memfdNoexec',
 ]);
-const FOR_ROOT: ReadonlySet<Need> = new Set<Need>(['root', 'asUser', 'unshare']);
+const FOR_ROOT: ReadonlySet<Need> = new Set<Need>(['root', 'asUser', 'unshare', 'dockerd']);
 
 function belongsElsewhere(name: Need): boolean {
   return IN_ANOTHER_RUN.has(name) || (FOR_ROOT.has(name) && process.getuid?.() !== 0);
