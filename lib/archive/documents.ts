@@ -1,7 +1,7 @@
 // The documents of an image as other people wrote them: nothing is believed before it was looked at, and what is
 // not used is passed over, as the image specification has it.
 import type { Descriptor, Digest, Platform } from '../store/images.js';
-import { isDigest } from './digests.js';
+import { isDigest } from '../store/digest.js';
 import { isConfigType, isIndexType, isManifestType, type DocumentKind } from './media-types.js';
 
 /** Makes the error of whoever reads the document. */

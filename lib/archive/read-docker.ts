@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { MEDIA_TYPES } from '../store/images.js';
 import { CaissonError } from '../errors/index.js';
 import { readFully } from './bytes.js';
-import { digestOf } from './digests.js';
+import { digestOf } from '../store/digest.js';
 import { bagOf, listOf, parseConfig, parseJson } from './documents.js';
 import type { ArchivedImage, ArchivedLayer } from './image.js';
 import { invalidArchive } from './invalid.js';

@@ -1,4 +1,4 @@
-import { digestOf } from './digests.js';
+import { digestOf } from '../store/digest.js';
 import { bagOf, parseJson } from './documents.js';
 import type { ArchivedImage, ArchivedReference } from './image.js';
 import { invalidArchive } from './invalid.js';

@@ -1,5 +1,6 @@
 import { MEDIA_TYPES, REF_NAME, type Descriptor } from '../store/images.js';
-import { digestOf, nameOfBlob } from './digests.js';
+import { digestOf } from '../store/digest.js';
+import { nameOfBlob } from './digests.js';
 import { isArtifact, parseConfig, parseManifest, type ManifestDocument } from './documents.js';
 import type { ArchivedImage, ArchivedLayer, Verbatim } from './image.js';
 import { invalidArchive } from './invalid.js';

@@ -1,5 +1,6 @@
 import { MEDIA_TYPES, REF_NAME, type Descriptor, type Platform } from '../store/images.js';
-import { hexOf, nameOfBlob } from './digests.js';
+import { hexOf } from '../store/digest.js';
+import { nameOfBlob } from './digests.js';
 import type { Verbatim } from './image.js';
 import { compressionOfType } from './media-types.js';
 import { writeTar, type TarPart } from './write-tar.js';

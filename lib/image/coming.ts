@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { FileLock } from '../native/types.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { hexOf } from '../store/digest.js';
 import { chainIds, type WantedLayer } from './layers.js';
-import { keyOf } from './records.js';
 
 /** What makes images of these layers: while nothing lists them, nobody removes what of them is here. */
 export async function holdComing(
@@ -12,8 +12,8 @@ export async function holdComing(
   const names = images.flatMap((layers) => {
     const diffIds = layers.map(({ diffId }) => diffId);
     return [
-      ...[...diffIds, ...chainIds(diffIds)].map((id) => `layers/${keyOf(id)}`),
-      ...layers.map(({ descriptor }) => `blobs/${keyOf(descriptor.digest)}`),
+      ...[...diffIds, ...chainIds(diffIds)].map((id) => `layers/${hexOf(id)}`),
+      ...layers.map(({ descriptor }) => `blobs/${hexOf(descriptor.digest)}`),
     ];
   });
   const lease = `coming-${randomBytes(8).toString('hex')}`;

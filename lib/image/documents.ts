@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { CaissonError } from '../errors/index.js';
-import { isDigest } from '../registry/digest.js';
+import { digestOf, isDigest } from '../store/digest.js';
 import { parseManifest, type ImageManifest } from '../registry/manifest.js';
 import type { Descriptor, Digest, Platform } from '../store/images.js';
 import type { ImageConfig } from './config.js';
@@ -37,7 +36,7 @@ export const jsonDocument = (mediaType: string, value: unknown): Document =>
 export const documentOf = (mediaType: string, bytes: Uint8Array): Document => ({
   mediaType,
   bytes,
-  digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
+  digest: digestOf(bytes),
 });
 
 export const descriptorOf = ({ mediaType, digest, bytes }: Document): Descriptor => ({

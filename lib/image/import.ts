@@ -5,11 +5,12 @@ import { CaissonError, throwIfAborted } from '../errors/index.js';
 import { Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { hexOf } from '../store/digest.js';
 import { errnoOf, temporaryName } from '../store/files.js';
 import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import type { Store } from '../store/store.js';
 import { descriptorOf, jsonDocument } from './documents.js';
-import { addImage, keyOf, type ImageRecord } from './records.js';
+import { addImage, type ImageRecord } from './records.js';
 import { registerFolder, removeFolder } from './folders.js';
 import type { ImportRequest } from './request.js';
 
@@ -57,11 +58,11 @@ export async function importRootfs(
       config: descriptorOf(document),
       layers: [layer],
     });
-    const made = { manifest, config: document, keys: [keyOf(diffId)], sizeBytes: tarBytes };
+    const made = { manifest, config: document, keys: [hexOf(diffId)], sizeBytes: tarBytes };
     // Under the lock: two who import the same folder at once end with one layer.
     const image = await addImage(store, { ...made, names: [] }, async () => {
-      await store.layers.note(keyOf(diffId), { tarBytes, hidesAll: false, settled: false });
-      await store.layers.place(temporary, keyOf(diffId));
+      await store.layers.note(hexOf(diffId), { tarBytes, hidesAll: false, settled: false });
+      await store.layers.place(temporary, hexOf(diffId));
     });
     parts.emit({ type: 'image.import', id: image.id, time: new Date() });
     return image;

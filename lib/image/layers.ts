@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { digestOf, hexOf } from '../store/digest.js';
 import type { BlobSink, PartialBlob } from '../store/blobs.js';
 import { temporaryName, together } from '../store/files.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import { registerFolder, removeFolder } from './folders.js';
 import type { NewImage } from './records.js';
-import { Slots } from './slots.js';
+import { allOrNone, Slots } from './slots.js';
 import { Feed, settle, unpack, type Unpacked } from './unpack.js';
 
 /** One layer of an image that is to be here. */
@@ -51,27 +52,16 @@ const AT_ONCE = 4;
  * blobs that have come in part the part stays.
  */
 export async function makeLayers(parts: RuntimeParts, job: LayersJob): Promise<MadeLayer[]> {
-  const stop = new AbortController();
-  const signal =
-    job.signal === undefined ? stop.signal : AbortSignal.any([job.signal, stop.signal]);
   const slots = new Slots(AT_ONCE);
   const chain = chainIds(job.wanted.map(({ diffId }) => diffId));
-  const made: Promise<MadeLayer>[] = [];
-  for (const [i, wanted] of job.wanted.entries()) {
-    const below = made.slice();
-    const maker = new LayerMaker(parts, job, wanted, chain[i] ?? wanted.diffId, signal);
-    const one = maker.make(slots, below);
-    one.catch((error: unknown) => stop.abort(error));
-    made.push(one);
-  }
-  try {
-    await together(made);
-  } catch (error) {
-    throwIfAborted(job.signal);
-    // The first failure, not that of one that was stopped for it.
-    throw stop.signal.aborted ? stop.signal.reason : error;
-  }
-  return await Promise.all(made);
+  return await allOrNone(job.signal, (signal) => {
+    const made: Promise<MadeLayer>[] = [];
+    for (const [i, wanted] of job.wanted.entries()) {
+      const maker = new LayerMaker(parts, job, wanted, chain[i] ?? wanted.diffId, signal);
+      made.push(maker.make(slots, made.slice()));
+    }
+    return made;
+  });
 }
 
 /** What an image that is made of these is listed with. */
@@ -88,15 +78,10 @@ export function chainIds(diffIds: readonly Digest[]): Digest[] {
   const chain: Digest[] = [];
   for (const diffId of diffIds) {
     const below = chain.at(-1);
-    chain.push(below === undefined ? diffId : sha256(`${below} ${diffId}`));
+    chain.push(below === undefined ? diffId : digestOf(Buffer.from(`${below} ${diffId}`)));
   }
   return chain;
 }
-
-const sha256 = (text: string): Digest =>
-  `sha256:${createHash('sha256').update(text).digest('hex')}`;
-
-const keyOf = (digest: Digest): string => digest.slice('sha256:'.length);
 
 /** Unpacked, with no place yet. */
 interface Half {
@@ -164,11 +149,11 @@ class LayerMaker {
   /** The layer's folder, if it is there. */
   async #find(): Promise<MadeLayer | undefined> {
     const { layers } = this.#parts.store;
-    for (const key of new Set([keyOf(this.#chainId), keyOf(this.#wanted.diffId)])) {
+    for (const key of new Set([hexOf(this.#chainId), hexOf(this.#wanted.diffId)])) {
       if (!(await layers.has(key))) continue;
       const facts = await layers.facts(key);
       // As the lowest layer of another image its whiteouts were nothing, and are gone.
-      if (facts.settled && key !== keyOf(this.#chainId)) continue;
+      if (facts.settled && key !== hexOf(this.#chainId)) continue;
       return { key, ...facts };
     }
     return undefined;
@@ -234,7 +219,7 @@ class LayerMaker {
     const { digest, size } = this.#wanted.descriptor;
     await this.#fetch(this.#watched(blob), this.#signal);
     this.#tell('verifying', size);
-    const found = await digestOf(blob.path);
+    const found = await digestOfFile(blob.path);
     if (found !== digest) {
       await blob.discard();
       throw mismatch(digest, found);
@@ -278,7 +263,7 @@ class LayerMaker {
   /** Whether the image is at fault, or who has damaged it on its way. Nothing of it is kept. */
   async #whyInvalid(blob: PartialBlob, error: CaissonError): Promise<unknown> {
     const { digest, size } = this.#wanted.descriptor;
-    const found = blob.offset === size ? await digestOf(blob.path) : digest;
+    const found = blob.offset === size ? await digestOfFile(blob.path) : digest;
     await blob.clear();
     return found === digest ? error : mismatch(digest, found);
   }
@@ -302,7 +287,7 @@ class LayerMaker {
   async #place({ temporary, unpacked }: Half, below: readonly MadeLayer[]): Promise<MadeLayer> {
     const { store } = this.#parts;
     const unsettled = unpacked.omitted > 0;
-    const key = keyOf(unsettled && below.length > 0 ? this.#chainId : this.#wanted.diffId);
+    const key = hexOf(unsettled && below.length > 0 ? this.#chainId : this.#wanted.diffId);
     if (unsettled) {
       const lower = below.map((layer) => `layers/${layer.key}`);
       await settle(this.#parts, temporary, lower);
@@ -351,7 +336,7 @@ class LayerMaker {
 const mismatch = (expected: Digest, found: Digest): CaissonError =>
   new CaissonError('ERR_DIGEST_MISMATCH', { what: 'a blob', expected, found });
 
-async function digestOf(path: string): Promise<Digest> {
+async function digestOfFile(path: string): Promise<Digest> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
     hash.update(chunk as Buffer);

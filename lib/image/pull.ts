@@ -11,12 +11,13 @@ import { formatReference, type Reference } from '../registry/reference.js';
 import { registriesOf } from '../registry/registries.js';
 import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { hexOf } from '../store/digest.js';
 import type { Descriptor, Digest, Platform } from '../store/images.js';
 import { holdComing } from './coming.js';
 import { documentOf, parseImageDocument, type Document } from './documents.js';
 import { layersOf, makeLayers, type LayerStatus } from './layers.js';
 import type { Tell } from './operation.js';
-import { addImage, findByReference, keyOf, type ImageRecord } from './records.js';
+import { addImage, findByReference, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 
 /** How far one layer is. */
@@ -209,7 +210,7 @@ class Pull {
   }
 
   #progress({ digest, size }: Descriptor, status: LayerStatus, bytes: number): void {
-    const layer = keyOf(digest).slice(0, 12);
+    const layer = hexOf(digest).slice(0, 12);
     this.#tell(digest, { layer, digest, status, currentBytes: bytes, totalBytes: size });
   }
 }

@@ -7,16 +7,16 @@ import { readReference, type Reference } from '../registry/reference.js';
 import { registriesOf } from '../registry/registries.js';
 import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { together } from '../store/files.js';
+import { hexOf } from '../store/digest.js';
 import { MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
-import { documentOf, jsonDocument, parseImageManifest, type Document } from './documents.js';
+import { jsonDocument, parseImageManifest, type Document } from './documents.js';
 import { exportLayer } from './export-layer.js';
 import { hold, useImage } from './holds.js';
 import type { Tell } from './operation.js';
-import { findImage, keyOf, type ImageRecord } from './records.js';
+import { findImage, storedDocument, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
-import { Slots } from './slots.js';
+import { allOrNone, Slots } from './slots.js';
 
 /** `'mounted'`: the registry has taken it from another of its repositories. */
 export type PushStatus = 'waiting' | 'compressing' | 'uploading' | 'exists' | 'mounted' | 'done';
@@ -80,25 +80,15 @@ class Push {
   async run(): Promise<Digest> {
     const { store } = this.#parts;
     const { reference, signal } = this.#request;
-    const { mediaType, digest } = this.#image.manifest;
-    const manifest = documentOf(mediaType, await store.images.readDocument(digest));
-    const { config } = parseImageManifest(manifest, digest);
+    const manifest = await storedDocument(store, this.#image.manifest);
+    const { config } = parseImageManifest(manifest, manifest.digest);
 
-    const stop = new AbortController();
-    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
     const slots = new Slots(AT_ONCE);
-    const blobs: Promise<Descriptor>[] = [
-      ...this.#image.blobs.map((blob, i) => slots.use(() => this.#layer(blob, i, either), either)),
-      slots.use(() => this.#blob(config, either), either),
-    ];
-    for (const one of blobs) one.catch((error: unknown) => stop.abort(error));
-    try {
-      await together(blobs);
-    } catch (error) {
-      throwIfAborted(signal);
-      throw stop.signal.aborted ? stop.signal.reason : error;
-    }
-    const layers = (await Promise.all(blobs)).slice(0, -1);
+    const blobs = await allOrNone(signal, (stop) => [
+      ...this.#image.blobs.map((blob, i) => slots.use(() => this.#layer(blob, i, stop), stop)),
+      slots.use(() => this.#blob(config, stop), stop),
+    ]);
+    const layers = blobs.slice(0, -1);
     const pushed = this.#pushed(manifest, layers);
     const tag = reference.tag ?? 'latest';
     const found = await this.#client.pushManifest(reference.path, tag, pushed, { signal });
@@ -142,7 +132,7 @@ class Push {
   /** A layer that came from a folder has no blob yet: one is made, the same each time, and kept. */
   async #compressed(blob: Descriptor, i: number, signal: AbortSignal): Promise<Descriptor> {
     const { store } = this.#parts;
-    const key = this.#image.keys[i] ?? keyOf(blob.digest);
+    const key = this.#image.keys[i] ?? hexOf(blob.digest);
     const facts = await store.layers.facts(key);
     if (
       facts.blob !== undefined &&
@@ -193,7 +183,7 @@ class Push {
     bytes: number,
     totalBytes = size,
   ): void {
-    const layer = keyOf(digest).slice(0, 12);
+    const layer = hexOf(digest).slice(0, 12);
     this.#tell(digest, { layer, digest, status, currentBytes: bytes, totalBytes });
   }
 }

@@ -1,5 +1,6 @@
 import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
+import { hexOf } from '../store/digest.js';
 import {
   CREATED,
   REF_NAME,
@@ -79,7 +80,7 @@ async function readImage(
   const document = await store.images.read(id, (bytes) =>
     parseImageDocument(bytes, manifest.layers.length, digest),
   );
-  const keys = annotations[LAYERS]?.split(',') ?? document.diffIds.map(keyOf);
+  const keys = annotations[LAYERS]?.split(',') ?? document.diffIds.map(hexOf);
   const created = document.created ?? annotations[CREATED];
   return {
     id,
@@ -101,9 +102,6 @@ async function readImage(
     tags: tags.sort(),
   };
 }
-
-/** A layer's name below `layers/`, unless it depends on those below it. */
-export const keyOf = (diffId: Digest): string => diffId.slice('sha256:'.length);
 
 /**
  * By name, id, or the beginning of an id (with or without `sha256:`).
@@ -147,6 +145,14 @@ export async function findByReference(
 const runsOn = (platform: Platform, wanted: Platform): boolean =>
   choosePlatform([{ platform }], wanted) !== undefined;
 
+/** The exact text of what the store has by this digest. */
+export async function storedDocument(
+  store: Store,
+  { mediaType, digest }: Pick<Descriptor, 'mediaType' | 'digest'>,
+): Promise<Document & { readonly bytes: Buffer }> {
+  return { mediaType, digest, bytes: await store.images.readDocument(digest) };
+}
+
 export interface NewImage {
   readonly manifest: Document;
   readonly config: Document;
@@ -179,7 +185,7 @@ export async function addImage(
     let { manifests } = await store.images.readIndex();
     let found = manifests.find(({ digest }) => digest === manifest.digest);
     if (found === undefined) {
-      const named = image.keys.every((key, i) => key === keyOf(diffIds[i] ?? 'sha256:'));
+      const named = image.keys.every((key, i) => key === hexOf(diffIds[i] ?? 'sha256:'));
       found = {
         mediaType: manifest.mediaType,
         digest: manifest.digest,

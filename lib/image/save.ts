@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { decompressor } from '../archive/decompress.js';
-import type { Verbatim } from '../archive/image.js';
 import { compressionOfType } from '../archive/media-types.js';
 import { writeArchive, type ArchiveFormat, type SavedLayer } from '../archive/write.js';
 import { CaissonError } from '../errors/index.js';
@@ -12,7 +11,7 @@ import { MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import { parseImageManifest } from './documents.js';
 import { exportLayer } from './export-layer.js';
 import { hold, useImage } from './holds.js';
-import { listImages, type ImageRecord } from './records.js';
+import { listImages, storedDocument, type ImageRecord } from './records.js';
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -27,7 +26,7 @@ export async function* saveImage(
   try {
     const image = (await listImages(parts.store)).find((one) => one.id === id);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
-    const manifest = await documentOf(parts, image.manifest);
+    const manifest = await storedDocument(parts.store, image.manifest);
     const { config } = parseImageManifest(manifest, id);
     const save = new Save(parts, image, format);
     yield* writeArchive(
@@ -35,7 +34,7 @@ export async function* saveImage(
         names: image.tags.flatMap((tag) => normalize(tag) ?? []),
         platform: image.platform,
         manifest,
-        config: await documentOf(parts, config),
+        config: await storedDocument(parts.store, config),
         layers: await Promise.all(image.blobs.map((blob, i) => save.layer(blob, i))),
       },
       format,
@@ -43,13 +42,6 @@ export async function* saveImage(
   } finally {
     end();
   }
-}
-
-async function documentOf(
-  { store }: RuntimeParts,
-  { mediaType, digest }: Pick<Descriptor, 'mediaType' | 'digest'>,
-): Promise<Verbatim> {
-  return { mediaType, digest, bytes: Buffer.from(await store.images.readDocument(digest)) };
 }
 
 class Save {

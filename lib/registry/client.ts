@@ -4,7 +4,7 @@ import type { BlobSink } from '../store/blobs.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import { discard, invalidAnswer } from './answer.js';
 import { repositoryScope } from './authorizer.js';
-import { digestOf, isDigest } from './digest.js';
+import { digestOf, isDigest } from '../store/digest.js';
 import { download, isMirrorFailure } from './download.js';
 import type { RegistryHost } from './host.js';
 import { catalog, referrers, tags, type Referrer } from './listing.js';

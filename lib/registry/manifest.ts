@@ -1,6 +1,6 @@
 import { CaissonError } from '../errors/index.js';
 import { DOCKER_MEDIA_TYPES, MEDIA_TYPES, type Descriptor } from '../store/images.js';
-import { isDigest } from './digest.js';
+import { isDigest } from '../store/digest.js';
 
 const INDEXES: ReadonlySet<string> = new Set([MEDIA_TYPES.index, DOCKER_MEDIA_TYPES.index]);
 const MANIFESTS: ReadonlySet<string> = new Set([MEDIA_TYPES.manifest, DOCKER_MEDIA_TYPES.manifest]);

@@ -2,7 +2,7 @@ import { CaissonError } from '../errors/index.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import { discard, type Attempt } from './answer.js';
 import { repositoryScope } from './authorizer.js';
-import { digestOf, isDigest } from './digest.js';
+import { digestOf, isDigest } from '../store/digest.js';
 import type { RegistryHost } from './host.js';
 import { ACCEPT } from './manifest.js';
 import { headerOf, type Answer } from './transport.js';

@@ -1,7 +1,7 @@
 import { invalid, quote } from '../errors/arguments.js';
 import { isRegistryHost } from '../runtime/registry-host.js';
 import type { Digest } from '../store/images.js';
-import { isDigest } from './digest.js';
+import { isDigest } from '../store/digest.js';
 
 // distribution/reference: what Docker and OCI call an image, name[:tag][@digest].
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';

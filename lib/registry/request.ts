@@ -14,7 +14,7 @@ import {
 } from '../runtime/registries-request.js';
 import type { Auth } from '../runtime/options.js';
 import type { Digest, Platform } from '../store/images.js';
-import { isDigest } from './digest.js';
+import { isDigest } from '../store/digest.js';
 import { parsePlatform, hostPlatform } from './platform.js';
 import { inLibrary, isRepository, isTag } from './reference.js';
 

@@ -97,7 +97,7 @@ export class ImageLayout {
   }
 
   /** @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there */
-  async readDocument(digest: Digest): Promise<Uint8Array> {
+  async readDocument(digest: Digest): Promise<Buffer> {
     const path = this.blobs.path(digest);
     try {
       return await readFile(path);

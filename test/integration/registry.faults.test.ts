@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { expect } from 'vitest';
 import { CaissonError } from '../../lib/index.js';
-import { digestOf } from '../../lib/registry/digest.js';
+import { digestOf } from '../../lib/store/digest.js';
 import { Registries } from '../../lib/registry/registries.js';
 import { RETRY_POLICY } from '../../lib/registry/retry.js';
 import { parseRegistries } from '../../lib/runtime/registries-request.js';

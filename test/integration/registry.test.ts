@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { Registry, type RegistryConfig } from '../../lib/index.js';
-import { digestOf } from '../../lib/registry/digest.js';
+import { digestOf } from '../../lib/store/digest.js';
 import { Registries } from '../../lib/registry/registries.js';
 import { resolveManifest } from '../../lib/registry/resolve.js';
 import { parseRegistries } from '../../lib/runtime/registries-request.js';

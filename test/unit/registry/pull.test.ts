@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { digestOf } from '../../../lib/registry/digest.js';
+import { digestOf } from '../../../lib/store/digest.js';
 import { MEDIA_TYPES } from '../../../lib/store/images.js';
 import { json, recorder, type Handler } from '../../helpers/recorder.js';
 import { blobOf, MANIFEST, MemorySink, ownDockerConfig, registries } from './setup.js';

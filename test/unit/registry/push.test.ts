@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { BlobSource } from '../../../lib/registry/client.js';
-import { digestOf } from '../../../lib/registry/digest.js';
+import { digestOf } from '../../../lib/store/digest.js';
 import { MEDIA_TYPES } from '../../../lib/store/images.js';
 import { json, recorder, type Handler } from '../../helpers/recorder.js';
 import { blobOf, MANIFEST, ownDockerConfig, registries } from './setup.js';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
-import { digestOf } from '../../../lib/registry/digest.js';
+import { digestOf } from '../../../lib/store/digest.js';
 import { Registries } from '../../../lib/registry/registries.js';
 import { atEnd, undoAtEnd } from '../../helpers/at-end.js';
 import { TEMP_PREFIX } from '../../helpers/temp.js';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Digest } from '../store/images.js';
+import type { Digest } from './images.js';
 
+/** The only algorithm that images have: sha512 is allowed by the specification and used by nobody. */
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /** Whether it may become part of a path or a URL, and can be compared with what sha256 gives. */
@@ -9,3 +10,5 @@ export const isDigest = (value: unknown): value is Digest =>
 
 export const digestOf = (bytes: Uint8Array): Digest =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+export const hexOf = (digest: Digest): string => digest.slice('sha256:'.length);
