@@ -4,16 +4,10 @@ import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { beforeAll, expect } from 'vitest';
 import { Container, Image, Runtime } from '../../lib/index.js';
 import { randomNumbers, ROUNDS, SEED } from '../helpers/chaos.js';
-import {
-  startProxy,
-  startRegistry,
-  type DockerRegistry,
-  type FaultProxy,
-} from '../helpers/docker-registry.js';
-import { writeLayout } from '../helpers/layout.js';
+import { imageRegistry } from '../helpers/image-registry.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { busybox, needs } from '../helpers/needs.js';
 import { startPrograms } from '../helpers/program.js';
@@ -22,15 +16,12 @@ import { fileFolder, tempStore } from '../helpers/temp.js';
 const { test } = needs('registry', 'skopeo', 'busybox');
 const folder = fileFolder('chaos-images');
 const programs = startPrograms();
+const r = imageRegistry(folder);
 checkLeaks();
 
-let registry: DockerRegistry;
-let proxy: FaultProxy;
 let name = '';
 
 beforeAll(async () => {
-  registry = await startRegistry(join(folder, 'registry'));
-  proxy = await startProxy(registry.host);
   const root = join(folder, 'root');
   mkdirSync(join(root, 'bin'), { recursive: true });
   copyFileSync(busybox() ?? '', join(root, 'bin/busybox'));
@@ -40,16 +31,7 @@ beforeAll(async () => {
     });
   // The second leaves out the folder above its entry.
   const layers = [tar('./bin'), tar('bin/busybox'), tar('.')];
-  const layout = await writeLayout(join(folder, 'layout'), { layers });
-  execFileSync('skopeo', [
-    ...['--insecure-policy', 'copy', '-q', '--dest-tls-verify=false'],
-    ...[`oci:${layout}:base`, `docker://${registry.host}/chaos:1`],
-  ]);
-  name = `${proxy.host}/chaos:1`;
-});
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
+  name = r.direct(await r.publish({ layers }));
 });
 
 /** Pulls and removes for as long as it lives. */

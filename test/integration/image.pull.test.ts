@@ -1,84 +1,31 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { Container, Image, Runtime, type PullEvent } from '../../lib/index.js';
 import {
-  startProxy,
-  startRegistry,
-  type DockerRegistry,
-  type Fault,
-  type FaultProxy,
-} from '../helpers/docker-registry.js';
-import { writeLayout, type LayoutImage } from '../helpers/layout.js';
+  busyboxLayer,
+  digestAt,
+  gnuTar,
+  imageRegistry,
+  onBlobs,
+} from '../helpers/image-registry.js';
+import type { LayoutImage } from '../helpers/layout.js';
 import { repository } from '../helpers/native.js';
-import { busybox, needs } from '../helpers/needs.js';
+import { needs } from '../helpers/needs.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 import { fileFolder } from '../helpers/temp.js';
 
 const { describe, test } = needs('registry', 'skopeo', 'busybox');
 const folder = fileFolder('pull');
+const r = imageRegistry(folder);
 const t = testRuntime();
 
-let registry: DockerRegistry;
-let proxy: FaultProxy;
-let number = 0;
-
-/** An archive of these files, as GNU tar makes it. */
-async function tarOf(files: Record<string, string | null>, ...more: string[]): Promise<Buffer> {
-  const root = await mkdtemp(join(folder, 'tree-'));
-  for (const [path, text] of Object.entries(files)) {
-    const made = join(root, path);
-    if (text === null) {
-      mkdirSync(made, { recursive: true });
-    } else {
-      mkdirSync(join(made, '..'), { recursive: true });
-      await writeFile(made, text);
-    }
-  }
-  const options = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
-  const archive = execFileSync('tar', ['-C', root, ...options, '-c', ...more], {
-    maxBuffer: 1 << 28,
-  });
-  await rm(root, { recursive: true });
-  return archive;
-}
-
-/** busybox and the names that tests call it by. */
-function base(): Buffer {
-  const root = join(folder, 'base');
-  mkdirSync(join(root, 'bin'), { recursive: true });
-  copyFileSync(busybox() ?? '', join(root, 'bin/busybox'));
-  for (const name of ['sh', 'cat', 'stat', 'ls']) {
-    execFileSync('ln', ['-sf', 'busybox', join(root, 'bin', name)]);
-  }
-  mkdirSync(join(root, 'tmp'), { recursive: true });
-  execFileSync('chmod', ['1777', join(root, 'tmp')]);
-  const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '-c', '.'];
-  const archive = execFileSync('tar', ['-C', root, ...options], { maxBuffer: 1 << 28 });
-  execFileSync('rm', ['-r', root]);
-  return archive;
-}
-
-/** Puts images into the registry; returns the name by which the proxy has them. */
-async function published(...images: LayoutImage[]): Promise<string> {
-  const name = `image-${++number}:1`;
-  const layout = await writeLayout(join(folder, `layout-${number}`), ...images);
-  const to = `docker://${registry.host}/${name}`;
-  execFileSync('skopeo', [
-    ...['--insecure-policy', 'copy', '-q', '--all', '--dest-tls-verify=false'],
-    ...[`oci:${layout}:base`, to],
-  ]);
-  return `${proxy.host}/${name}`;
-}
-
-/** A fault for the blob requests, as often as `times` says. */
-const onBlobs =
-  (fault: Fault, upTo = Infinity) =>
-  (line: string, times: number): Fault | undefined =>
-    line.includes('/blobs/') && line.startsWith('GET') && times <= upTo ? fault : undefined;
+const base = (): Buffer => busyboxLayer(folder);
+const tarOf = (files: Record<string, string | null>, ...members: string[]): Buffer =>
+  gnuTar(folder, files, ...members);
 
 /** What the store has of images. */
 async function contents(): Promise<unknown> {
@@ -92,20 +39,10 @@ async function contents(): Promise<unknown> {
 }
 const EMPTY = { images: 0, layers: [], temporary: [] };
 
-beforeAll(async () => {
-  registry = await startRegistry(join(folder, 'registry'));
-  proxy = await startProxy(registry.host);
-});
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
-
 describe('a pull', () => {
   test('brings an image that runs, and tells how far it is; the second time nothing comes', async () => {
-    proxy.fault = () => undefined;
-    const second = await tarOf({ hello: 'from above\n' }, './hello');
-    const name = await published({
+    const second = tarOf({ hello: 'from above\n' }, './hello');
+    const name = await r.publish({
       layers: [base(), second],
       config: { Cmd: ['/bin/cat', '/hello'] },
     });
@@ -122,13 +59,13 @@ describe('a pull', () => {
     const run = await Container.run(name, undefined, { runtime: t.runtime });
     expect(run.stdout).toBe('from above\n');
 
-    const before = proxy.seen.length;
+    const before = r.proxy.seen.length;
     const again = Image.pull(name, { runtime: t.runtime, policy: 'always' });
     const statuses = new Set<string>();
     for await (const { status } of again) statuses.add(status);
     expect((await again).id).toBe(image.id);
     expect([...statuses].filter((status) => status !== 'waiting')).toEqual(['exists']);
-    const asked = proxy.seen.slice(before).map(({ line }) => line);
+    const asked = r.proxy.seen.slice(before).map(({ line }) => line);
     // The manifest and the small configuration.
     expect(asked.filter((line) => line.includes('/blobs/'))).toHaveLength(1);
     expect((await Image.pull(name, { runtime: t.runtime })).id).toBe(image.id);
@@ -138,27 +75,16 @@ describe('a pull', () => {
   });
 
   test('comes with the first run of a name; by digest too', async () => {
-    proxy.fault = () => undefined;
-    const name = await published({ layers: [base()], config: { Cmd: ['/bin/ls', '/bin'] } });
+    const name = await r.publish({ layers: [base()], config: { Cmd: ['/bin/ls', '/bin'] } });
     const { stdout } = await Container.run(name, undefined, { runtime: t.runtime });
     expect(stdout).toContain('busybox');
     const repository = name.slice(0, name.lastIndexOf(':'));
-    const [line = ''] = execFileSync('skopeo', [
-      ...[
-        'inspect',
-        '--tls-verify=false',
-        '--format',
-        '{{.Digest}}',
-        `docker://${registry.host}/${name.slice(name.indexOf('/') + 1)}`,
-      ],
-    ])
-      .toString()
-      .split('\n');
-    const image = await Image.pull(`${repository}@${line}`, {
+    const digest = digestAt(r.direct(name));
+    const image = await Image.pull(`${repository}@${digest}`, {
       runtime: t.runtime,
       policy: 'never',
     });
-    expect((await t.runtime.images.get(`${repository}@${line}`)).id).toBe(image.id);
+    expect((await t.runtime.images.get(`${repository}@${digest}`)).id).toBe(image.id);
     await image.remove();
     expect(
       await rejection(Image.pull(name, { runtime: t.runtime, policy: 'never' })),
@@ -166,17 +92,16 @@ describe('a pull', () => {
   });
 
   test('a layer without the folders above its entries has them from below', async () => {
-    proxy.fault = () => undefined;
-    const above = await tarOf({ 'tmp/x': 'x\n', 'new/y': 'y\n' }, 'tmp/x', 'new/y');
-    const name = await published({ layers: [base(), above] });
+    const above = tarOf({ 'tmp/x': 'x\n', 'new/y': 'y\n' }, 'tmp/x', 'new/y');
+    const name = await r.publish({ layers: [base(), above] });
     const image = await Image.pull(name, { runtime: t.runtime });
     const run = await Container.run(image, ['/bin/stat', '-c', '%a', '/tmp', '/new'], {
       runtime: t.runtime,
     });
     expect(run.stdout).toBe('1777\n755\n');
     // Over another layer it is another one.
-    const bare = await tarOf({ tmp: null, 'tmp/z': '' }, 'tmp');
-    const other = await published({ layers: [base(), bare, above] });
+    const bare = tarOf({ tmp: null, 'tmp/z': '' }, 'tmp');
+    const other = await r.publish({ layers: [base(), bare, above] });
     const second = await Image.pull(other, { runtime: t.runtime });
     const seen = await Container.run(second, ['/bin/stat', '-c', '%a', '/tmp'], {
       runtime: t.runtime,
@@ -188,14 +113,13 @@ describe('a pull', () => {
   });
 
   test('takes what was removed away, and all of a folder that is opaque', async () => {
-    proxy.fault = () => undefined;
-    const low = await tarOf({ 'a/one': '1', 'a/two': '2', 'b/three': '3' }, './a', './b');
-    const high = await tarOf(
+    const low = tarOf({ 'a/one': '1', 'a/two': '2', 'b/three': '3' }, './a', './b');
+    const high = tarOf(
       { 'a/.wh.one': '', 'b/.wh..wh..opq': '', 'b/four': '4' },
       'a/.wh.one',
       './b',
     );
-    const name = await published({ layers: [base(), low, high] });
+    const name = await r.publish({ layers: [base(), low, high] });
     const image = await Image.pull(name, { runtime: t.runtime });
     const run = await Container.run(image, ['/bin/sh', '-c', 'ls /a /b'], { runtime: t.runtime });
     expect(run.stdout).toBe('/a:\ntwo\n\n/b:\nfour\n');
@@ -209,13 +133,12 @@ describe('of several platforms', () => {
     architecture: string,
     variant?: string,
   ): Promise<LayoutImage> => ({
-    layers: [base(), await tarOf({ arch: text }, 'arch')],
+    layers: [base(), tarOf({ arch: text }, 'arch')],
     architecture,
     ...(variant === undefined ? {} : { variant }),
   });
   test('this machine’s is taken, or the one that is asked for', async () => {
-    proxy.fault = () => undefined;
-    const name = await published(
+    const name = await r.publish(
       await image('arm', 'arm64', 'v8'),
       await image('intel', 'amd64'),
       await image('old arm', 'arm', 'v6'),
@@ -242,17 +165,17 @@ describe('of several platforms', () => {
 
 describe('when something is wrong', () => {
   test('what was cut off is gone on with, in the same pull', async () => {
-    const name = await published({ layers: [base()] });
-    proxy.fault = onBlobs({ kind: 'cut', after: 100_000 }, 2);
+    const name = await r.publish({ layers: [base()] });
+    r.proxy.fault = onBlobs({ kind: 'cut', after: 100_000 }, 2);
     const image = await Image.pull(name, { runtime: t.runtime });
-    expect(proxy.seen.filter(({ from }) => from > 0).length).toBeGreaterThan(0);
+    expect(r.proxy.seen.filter(({ from }) => from > 0).length).toBeGreaterThan(0);
     const run = await Container.run(image, ['/bin/ls', '/bin'], { runtime: t.runtime });
     expect(run.exitCode).toBe(0);
   });
 
   test('an abort leaves what came, and the next pull goes on there', async () => {
-    const name = await published({ layers: [base()] });
-    proxy.fault = onBlobs({ kind: 'stall', after: 300_000 });
+    const name = await r.publish({ layers: [base()] });
+    r.proxy.fault = onBlobs({ kind: 'stall', after: 300_000 });
     const stop = new AbortController();
     const pulling = Image.pull(name, { runtime: t.runtime, signal: stop.signal });
     for await (const { status, currentBytes } of pulling) {
@@ -266,31 +189,30 @@ describe('when something is wrong', () => {
     expect(await contents()).toEqual(EMPTY);
     expect((await t.runtime.diskUsage()).images.partialBytes).toBeGreaterThan(0);
 
-    proxy.fault = () => undefined;
-    const before = proxy.seen.length;
+    r.proxy.fault = () => undefined;
+    const before = r.proxy.seen.length;
     const image = await Image.pull(name, { runtime: t.runtime });
-    expect(proxy.seen.slice(before).some(({ from }) => from >= 100_000)).toBe(true);
+    expect(r.proxy.seen.slice(before).some(({ from }) => from >= 100_000)).toBe(true);
     expect((await t.runtime.diskUsage()).images.partialBytes).toBe(0);
     const run = await Container.run(image, ['/bin/ls', '/bin'], { runtime: t.runtime });
     expect(run.exitCode).toBe(0);
   });
 
   test('a damaged blob is none, and nothing of it is kept', async () => {
-    const name = await published({ layers: [base()] });
-    proxy.fault = onBlobs({ kind: 'damage', at: 200_000 });
+    const name = await r.publish({ layers: [base()] });
+    r.proxy.fault = onBlobs({ kind: 'damage', at: 200_000 });
     expect(await rejection(Image.pull(name, { runtime: t.runtime }))).toMatchObject({
       code: expect.stringMatching(/^ERR_(DIGEST_MISMATCH|IMAGE_INVALID)$/) as string,
     });
     expect(await contents()).toEqual(EMPTY);
-    proxy.fault = () => undefined;
+    r.proxy.fault = () => undefined;
     const image = await Image.pull(name, { runtime: t.runtime });
     const run = await Container.run(image, ['/bin/ls', '/bin'], { runtime: t.runtime });
     expect(run.exitCode).toBe(0);
   });
 
   test('a layer with other contents than the configuration says', async () => {
-    const name = await published({ layers: [base()], diffIds: [`sha256:${'0'.repeat(64)}`] });
-    proxy.fault = () => undefined;
+    const name = await r.publish({ layers: [base()], diffIds: [`sha256:${'0'.repeat(64)}`] });
     expect(await rejection(Image.pull(name, { runtime: t.runtime }))).toMatchObject({
       code: 'ERR_IMAGE_INVALID',
       details: { reason: expect.stringContaining('has the contents') as string },
@@ -299,9 +221,8 @@ describe('when something is wrong', () => {
   });
 
   test('no such image, no such server', async () => {
-    proxy.fault = () => undefined;
     expect(
-      await rejection(Image.pull(`${proxy.host}/nothing:1`, { runtime: t.runtime })),
+      await rejection(Image.pull(`${r.proxy.host}/nothing:1`, { runtime: t.runtime })),
     ).toMatchObject({ code: 'ERR_MANIFEST_NOT_FOUND' });
     expect(await rejection(Image.pull('127.0.0.1:1/x', { runtime: t.runtime }))).toMatchObject({
       code: 'ERR_REGISTRY_UNREACHABLE',
@@ -320,9 +241,8 @@ describe('when something is wrong', () => {
 });
 
 test('two who pull the same at once download it once', async () => {
-  proxy.fault = () => undefined;
-  const name = await published({ layers: [base(), await tarOf({ a: 'a' }, 'a')] });
-  const before = proxy.seen.length;
+  const name = await r.publish({ layers: [base(), tarOf({ a: 'a' }, 'a')] });
+  const before = r.proxy.seen.length;
   const other = await Runtime.open(t.store.options);
   try {
     const [a, b, c] = await Promise.all([
@@ -331,7 +251,7 @@ test('two who pull the same at once download it once', async () => {
       Image.pull(name, { runtime: t.runtime }),
     ]);
     expect(new Set([a.id, b.id, c.id]).size).toBe(1);
-    const blobs = proxy.seen.slice(before).filter(({ line }) => line.includes('/blobs/'));
+    const blobs = r.proxy.seen.slice(before).filter(({ line }) => line.includes('/blobs/'));
     const config = blobs.filter(({ line }) => blobs.filter((one) => one.line === line).length > 1);
     expect(new Set(config.map(({ line }) => line)).size).toBeLessThanOrEqual(1);
     expect(blobs.length - config.length).toBe(2);
@@ -341,8 +261,7 @@ test('two who pull the same at once download it once', async () => {
 });
 
 test('the example pulls and runs', async () => {
-  proxy.fault = () => undefined;
-  const name = await published({ layers: [base()], config: { Cmd: ['/bin/ls', '/bin/cat'] } });
+  const name = await r.publish({ layers: [base()], config: { Cmd: ['/bin/ls', '/bin/cat'] } });
   // It uses the default Runtime.
   const example = join(repository, 'examples/pull.mjs');
   const { stdout } = await promisify(execFile)(process.execPath, [example, name]);
@@ -356,8 +275,7 @@ test('the example pulls and runs', async () => {
 });
 
 test('other tools read the store in place', async () => {
-  proxy.fault = () => undefined;
-  const name = await published({ layers: [base()], config: { Env: ['A=b'] } });
+  const name = await r.publish({ layers: [base()], config: { Env: ['A=b'] } });
   await Image.pull(name, { runtime: t.runtime });
   const layout = `oci:${join(t.store.options.root, 'images')}`;
   const read = execFileSync('skopeo', ['inspect', `${layout}:${name}`]).toString();

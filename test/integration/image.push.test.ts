@@ -1,24 +1,17 @@
-import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { Container, Image, type PushEvent } from '../../lib/index.js';
-import {
-  startProxy,
-  startRegistry,
-  type DockerRegistry,
-  type FaultProxy,
-} from '../helpers/docker-registry.js';
+import { digestAt, imageRegistry } from '../helpers/image-registry.js';
 import { busybox, needs } from '../helpers/needs.js';
 import { rejection, testRuntime } from '../helpers/runtime.js';
 import { fileFolder } from '../helpers/temp.js';
 
 const { describe, test } = needs('registry', 'skopeo', 'busybox');
 const folder = fileFolder('push');
+const r = imageRegistry(folder);
 const t = testRuntime();
 
-let registry: DockerRegistry;
-let proxy: FaultProxy;
 let number = 0;
 
 /** An image of one folder. */
@@ -37,29 +30,15 @@ async function statusesOf(pushing: AsyncIterable<PushEvent>): Promise<Map<string
   return last;
 }
 
-const inspect = (name: string): { Digest: string; Layers: string[] } =>
-  JSON.parse(
-    execFileSync('skopeo', ['inspect', '--tls-verify=false', `docker://${name}`]).toString(),
-  ) as { Digest: string; Layers: string[] };
-
-beforeAll(async () => {
-  registry = await startRegistry(join(folder, 'registry'));
-  proxy = await startProxy(registry.host);
-});
-afterAll(async () => {
-  await proxy[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
-
 describe('a push', () => {
   test('brings an image of a folder there, and a pull brings the same back', async () => {
     const image = await imported('one\n');
-    const name = `${registry.host}/one:1`;
+    const name = `${r.registry.host}/one:1`;
     const pushing = image.push(name);
     const statuses = await statusesOf(pushing);
     const digest = await pushing;
     expect([...statuses.values()].filter((status) => status === 'done')).toHaveLength(2);
-    expect(inspect(name)).toMatchObject({ Digest: digest });
+    expect(digestAt(name)).toBe(digest);
 
     // Compressed once, the same each time: there is nothing left to send.
     const again = image.push(name);
@@ -74,32 +53,32 @@ describe('a push', () => {
 
   test('of what came from the same registry, layers are taken from there', async () => {
     const image = await imported('two\n');
-    await image.push(`${registry.host}/two:1`);
+    await image.push(`${r.registry.host}/two:1`);
     await image.remove();
-    const pulled = await Image.pull(`${registry.host}/two:1`, { runtime: t.runtime });
-    const pushing = pulled.push(`${registry.host}/other/two:2`);
+    const pulled = await Image.pull(`${r.registry.host}/two:1`, { runtime: t.runtime });
+    const pushing = pulled.push(`${r.registry.host}/other/two:2`);
     expect(new Set((await statusesOf(pushing)).values())).toEqual(new Set(['mounted']));
     // Byte for byte the same manifest.
-    expect(await pushing).toBe(inspect(`${registry.host}/two:1`).Digest);
+    expect(await pushing).toBe(digestAt(`${r.registry.host}/two:1`));
   });
 
   test('goes on where the connection broke, and gives up when it is told to', async () => {
     const image = await imported('three\n');
-    proxy.fault = (line, times) =>
+    r.proxy.fault = (line, times) =>
       line.startsWith('PUT') && line.includes('/blobs/') && times === 1
         ? { kind: 'status', status: 503, headers: { 'retry-after': '0' } }
         : undefined;
-    await image.push(`${proxy.host}/three:1`);
-    expect(proxy.seen.some(({ line }) => line.startsWith('PUT'))).toBe(true);
-    proxy.fault = () => undefined;
+    await image.push(`${r.proxy.host}/three:1`);
+    expect(r.proxy.seen.some(({ line }) => line.startsWith('PUT'))).toBe(true);
+    r.proxy.fault = () => undefined;
 
     const stop = new AbortController();
     stop.abort(new Error('enough'));
     expect(
-      await rejection(image.push(`${registry.host}/four:1`, { signal: stop.signal })),
+      await rejection(image.push(`${r.registry.host}/four:1`, { signal: stop.signal })),
     ).toMatchObject({ name: 'AbortError', cause: { message: 'enough' } });
     expect(
-      await rejection(Image.pull(`${registry.host}/four:1`, { runtime: t.runtime })),
+      await rejection(Image.pull(`${r.registry.host}/four:1`, { runtime: t.runtime })),
     ).toMatchObject({ code: 'ERR_MANIFEST_NOT_FOUND' });
   });
 
@@ -110,7 +89,7 @@ describe('a push', () => {
     }
     expect(await rejection(Image.host().push('x'))).toMatchObject({ code: 'ERR_UNSUPPORTED' });
     await image.remove();
-    expect(await rejection(image.push(`${registry.host}/five:1`))).toMatchObject({
+    expect(await rejection(image.push(`${r.registry.host}/five:1`))).toMatchObject({
       code: 'ERR_IMAGE_NOT_FOUND',
     });
   });
