@@ -128,20 +128,16 @@ describe('a pull', () => {
 });
 
 describe('of several platforms', () => {
-  const image = async (
-    text: string,
-    architecture: string,
-    variant?: string,
-  ): Promise<LayoutImage> => ({
+  const image = (text: string, architecture: string, variant?: string): LayoutImage => ({
     layers: [base(), tarOf({ arch: text }, 'arch')],
     architecture,
     ...(variant === undefined ? {} : { variant }),
   });
   test('this machine’s is taken, or the one that is asked for', async () => {
     const name = await r.publish(
-      await image('arm', 'arm64', 'v8'),
-      await image('intel', 'amd64'),
-      await image('old arm', 'arm', 'v6'),
+      image('arm', 'arm64', 'v8'),
+      image('intel', 'amd64'),
+      image('old arm', 'arm', 'v6'),
     );
     const own = await Image.pull(name, { runtime: t.runtime });
     const arm = await Image.pull(name, { runtime: t.runtime, platform: 'linux/arm64' });
