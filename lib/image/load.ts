@@ -172,9 +172,8 @@ class Load {
 
   async #keepStreamed(images: readonly ComingImage[]): Promise<void> {
     for (const { blob } of images.flatMap(({ layers }) => layers)) {
-      const streamed = this.#streamed.get(blob.path);
+      await this.#streamed.get(blob.path)?.keep();
       this.#streamed.delete(blob.path);
-      await streamed?.keep();
     }
   }
 

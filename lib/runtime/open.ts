@@ -86,6 +86,7 @@ export async function openParts(request: OpenRequest): Promise<OpenedParts> {
     await start([], [store.complete()], request.signal),
     () => start(['--host-pids']),
   );
+  parts.background(claimScratch(parts, parts));
   parts.background(sweepStore(parts));
   return parts;
 }
@@ -105,6 +106,19 @@ function mapInForce({ uids, gids }: IdHelpers, facts: SupervisorFacts): IdMap {
     uids: facts.mappedUids > 1 ? (uids?.map ?? '') : '',
     gids: facts.mappedGids > 1 ? (gids?.map ?? '') : '',
   };
+}
+
+/** Whoever sweeps the store sees by it that the supervisor's scratch is somebody's. */
+async function claimScratch(
+  parts: RuntimeParts,
+  { supervisor, keeper: { runtimeId } }: Keeping,
+): Promise<void> {
+  // Without it, it is young for a while.
+  const claim = await parts.store.scratch.claim(runtimeId).catch(() => undefined);
+  if (claim === undefined) return;
+  parts.onClose(claim.release);
+  // It may have ended before, with all that was there then.
+  void supervisor.gone.then(claim.withdraw);
 }
 
 /** What the dead left behind goes while the program works; failing at it is the next opener's affair. */
@@ -168,6 +182,7 @@ export class OpenedParts implements RuntimeParts {
         if (this.#outside === started) this.#outside = undefined;
       };
       started.then(({ supervisor }) => supervisor.gone.then(forget), forget);
+      this.background(started.then(async (keeping) => await claimScratch(this, keeping)));
     }
     return await this.#outside;
   }

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { constants, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readdir, stat, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
-import { isAbsent, makeFolder, storeError, syncFolder, TEMPORARY, temporaryName } from './files.js';
+import { ignoreAbsent, isAbsent, makeFolder, TEMPORARY } from './files.js';
+import { GrowingFile } from './growing-file.js';
+import { Growth } from './growth.js';
 import type { Digest } from './images.js';
 import type { Locks } from './locks.js';
 
@@ -56,11 +58,13 @@ export function hexOf(digest: Digest, path: string): string {
 export class Blobs {
   readonly #layout: string;
   readonly #locks: Locks;
+  readonly #growth: Growth;
   #made = false;
 
   constructor(layout: string, locks: Locks) {
     this.#layout = layout;
     this.#locks = locks;
+    this.#growth = new Growth(join(layout, PARTIAL), locks);
   }
 
   path(digest: Digest): string {
@@ -110,17 +114,27 @@ export class Blobs {
   /** Begins one whose digest is not known yet. */
   async begin(): Promise<NewBlob> {
     await this.#make();
-    const file = await GrowingFile.open(this.#partial(temporaryName()), 0);
-    return newBlob(file, (digest) => this.path(digest));
+    const { path, done } = await this.#growth.begin();
+    try {
+      const file = await GrowingFile.open(path, 0);
+      return newBlob(file, (digest) => this.path(digest), done);
+    } catch (error) {
+      await done();
+      throw error;
+    }
+  }
+
+  /** Removes new ones whose makers are dead. Those of known digest stay: the next fetch goes on with them. */
+  async sweep(): Promise<void> {
+    await this.#growth.sweep();
   }
 
   /** Removes those that nobody is fetching and that were last written to before `at`. */
   async removePartials(at: Date): Promise<void> {
+    await this.sweep();
     for (const partial of await this.partials()) {
       const name = basename(partial.path);
-      // A new one has no lock: it is somebody's for as long as it grows.
-      const oldest = name.startsWith(TEMPORARY) ? new Date(Date.now() - ABANDONED_MS) : at;
-      if (partial.at >= oldest) continue;
+      if (name.startsWith(TEMPORARY) || partial.at >= at) continue;
       await this.#locks.tryHold(lockOf(name), 'exclusive', async () => {
         await unlink(partial.path).catch(ignoreAbsent);
       });
@@ -168,14 +182,9 @@ export class Blobs {
 }
 
 const PARTIAL = 'partial';
-const ABANDONED_MS = 60 * 60 * 1000;
 
 /** Few files for all of them. Two blobs may share one, and then come one after the other. */
 const lockOf = (hex: string): string => `blob-${hex.replace(/[^0-9a-f]/g, '').slice(0, 3)}`;
-
-function ignoreAbsent(error: unknown): void {
-  if (!isAbsent(error)) throw error;
-}
 
 async function namesIn(folder: string): Promise<string[]> {
   try {
@@ -200,7 +209,11 @@ function partialBlob(file: GrowingFile, final: string): PartialBlob {
   };
 }
 
-function newBlob(file: GrowingFile, finalOf: (digest: Digest) => string): NewBlob {
+function newBlob(
+  file: GrowingFile,
+  finalOf: (digest: Digest) => string,
+  done: () => Promise<void>,
+): NewBlob {
   const hash = createHash('sha256');
   let ended: Promise<Digest> | undefined;
   const end = async (): Promise<Digest> => {
@@ -224,97 +237,13 @@ function newBlob(file: GrowingFile, finalOf: (digest: Digest) => string): NewBlo
     discard: async () => {
       await file.discard();
       await file.close();
+      await done();
     },
     keep: async () => {
       const digest = await (ended ??= end());
       await file.name(finalOf(digest));
+      await done();
       return { digest, size: file.offset };
     },
   };
-}
-
-class GrowingFile {
-  readonly path: string;
-  readonly #file: FileHandle;
-  #offset: number;
-
-  constructor(path: string, file: FileHandle, offset: number) {
-    this.path = path;
-    this.#file = file;
-    this.#offset = offset;
-  }
-
-  /** Goes on with what is there, unless it is more than `most` bytes. */
-  static async open(path: string, most: number): Promise<GrowingFile> {
-    // Not to append: what is written has a place of its own, also when it begins again.
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const file = await open(path, flags, 0o600);
-    try {
-      const { size } = await file.stat();
-      if (size > most) await file.truncate(0);
-      return new GrowingFile(path, file, size > most ? 0 : size);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-  }
-
-  get offset(): number {
-    return this.#offset;
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    try {
-      for (let done = 0; done < chunk.length;) {
-        const left = chunk.length - done;
-        const { bytesWritten } = await this.#file.write(chunk, done, left, this.#offset);
-        done += bytesWritten;
-        this.#offset += bytesWritten;
-      }
-    } catch (error) {
-      throw storeError(error, this.path);
-    }
-  }
-
-  restart(): Promise<void> {
-    this.#offset = 0;
-    return Promise.resolve();
-  }
-
-  async clear(): Promise<void> {
-    await this.#file.truncate(0);
-    this.#offset = 0;
-  }
-
-  async discard(): Promise<void> {
-    await unlink(this.path).catch(ignoreAbsent);
-  }
-
-  /** Gives it a name when it is on the disk. */
-  async publish(path: string): Promise<void> {
-    await this.sync();
-    await this.name(path);
-  }
-
-  async sync(): Promise<void> {
-    try {
-      await this.#file.sync();
-    } catch (error) {
-      throw storeError(error, this.path);
-    }
-  }
-
-  async name(path: string): Promise<void> {
-    try {
-      await rename(this.path, path);
-      await syncFolder(dirname(path));
-    } catch (error) {
-      throw storeError(error, path);
-    }
-  }
-
-  /** Twice is silent. */
-  async close(): Promise<void> {
-    await this.#file.close();
-  }
 }

@@ -26,6 +26,11 @@ export const errnoOf = (error: unknown): string | undefined =>
 
 export const isAbsent = (error: unknown): boolean => errnoOf(error) === 'ENOENT';
 
+/** For `catch`: what was to go is gone. */
+export function ignoreAbsent(error: unknown): void {
+  if (!isAbsent(error)) throw error;
+}
+
 /** Replaces a file: readers see the old text or the new one, never a part. */
 export async function writeAtomically(
   path: string,

@@ -49,6 +49,11 @@ export class Locks {
     }
   }
 
+  /** A lock on a file that is not one of these, kept until `release`; null when somebody else has it. */
+  async tryFile(path: string): Promise<FileLock | null> {
+    return await tryLock(this.#locker, path, 'exclusive');
+  }
+
   #path(name: string): string {
     return join(this.#folder, `${name}.lock`);
   }

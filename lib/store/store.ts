@@ -16,6 +16,7 @@ import { ImageLayout } from './images.js';
 import { Layers } from './layers.js';
 import { Leases } from './leases.js';
 import { Locks, type Locker } from './locks.js';
+import { Scratch } from './scratch.js';
 import { makeLayer, SKELETON } from './skeleton.js';
 import type { StoreTrial, Suitability } from './suitability.js';
 import { nativeTrial } from './trial.js';
@@ -45,6 +46,7 @@ export class Store {
   readonly images: ImageLayout;
   readonly layers: Layers;
   readonly leases: Leases;
+  readonly scratch: Scratch;
 
   constructor({ root, mode, locker }: StoreOptions) {
     this.root = root;
@@ -54,6 +56,7 @@ export class Store {
     this.images = new ImageLayout(join(root, 'images'), this.locks);
     this.layers = new Layers(root);
     this.leases = new Leases(join(root, 'leases'), locker, this.locks);
+    this.scratch = new Scratch(root, this.locks);
   }
 
   /** Absolute path of something that is named relative to the store. */

@@ -1,6 +1,7 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ContainerRecords } from './containers.js';
-import { isAbsent, TEMPORARY } from './files.js';
+import { ignoreAbsent, isAbsent, TEMPORARY } from './files.js';
 import type { Store } from './store.js';
 
 export interface SweepHost {
@@ -14,8 +15,8 @@ const HALF_MADE_MS = 60 * 60 * 1000;
 
 /**
  * Removes what the dead left in the store: containers whose runtime has ended without undoing (its
- * journal undoes them too, but only for those who use the same run folder) and halves of layers and
- * records. Idempotent; several may run at once.
+ * journal undoes them too, but only for those who use the same run folder, and not after a reboot), its scratch, and
+ * halves of layers, blobs and records. Idempotent; several may run at once.
  */
 export async function sweep({ store, remove }: SweepHost): Promise<void> {
   const { dead } = await store.containers.list();
@@ -33,6 +34,24 @@ export async function sweep({ store, remove }: SweepHost): Promise<void> {
   for (const folder of halves) {
     if (await isOld(store.path(folder))) await remove(folder);
   }
+  for (const folder of await store.scratch.takeDead()) await remove(folder);
+  await store.images.blobs.sweep();
+  for (const folder of WITH_RECORDS) await sweepRecords(store.path(folder));
+}
+
+/** Where records and documents are written beside their place. */
+const WITH_RECORDS = ['', 'images', 'images/blobs/sha256', 'leases'];
+
+async function sweepRecords(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(none)) {
+    const path = join(folder, name);
+    if (name.startsWith(TEMPORARY) && (await isOld(path))) await unlink(path).catch(ignoreAbsent);
+  }
+}
+
+function none(error: unknown): string[] {
+  ignoreAbsent(error);
+  return [];
 }
 
 async function isOld(path: string): Promise<boolean> {
