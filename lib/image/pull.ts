@@ -106,7 +106,9 @@ class Pull {
         manifest: document,
         config,
         ...layersOf(made),
-        names: tag === undefined ? [] : [formatReference({ domain, path, tag })],
+        // Beside a digest a tag is a word for people: what it names by now is another matter.
+        names:
+          tag === undefined || digest !== undefined ? [] : [formatReference({ domain, path, tag })],
         source: formatReference({ domain, path, digest: top.digest }),
       });
       this.#parts.emit({ type: 'image.pull', id: record.id, time: new Date() });

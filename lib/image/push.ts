@@ -119,9 +119,9 @@ class Push {
       open: (start: number, end: number) =>
         createReadStream(file, { start, end: end - 1, highWaterMark: CHUNK_BYTES }),
     };
-    const from = readReference(this.#image.source ?? '');
+    const from = this.#image.sources.map(readReference).find((source) => source?.domain === domain);
     const outcome = await this.#client.pushBlob(path, source, {
-      mountFrom: from?.domain === domain ? from.path : undefined,
+      mountFrom: from?.path,
       signal,
       onBytes: (total) => this.#progress(shown, 'uploading', total, blob.size),
     });

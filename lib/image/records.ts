@@ -25,7 +25,7 @@ import { familiar, formatReference, readReference, type Reference } from '../reg
 const LAYERS = 'dev.caisson.layers';
 /** In the index: how many of the lowest layers show nothing, as one above hides all of them. */
 const HIDDEN = 'dev.caisson.hidden';
-/** In the index: what it was pulled as, by digest. One for each name, as the names are. */
+/** In the index: what it was pulled as, by digest; several parted by spaces. */
 const SOURCE = 'dev.caisson.source';
 /** In the index: size of the layers without compression. */
 const SIZE = 'dev.caisson.size';
@@ -46,8 +46,8 @@ export interface ImageRecord {
   readonly layers: readonly string[];
   readonly sizeBytes: number;
   readonly created: Date | undefined;
-  /** What it was pulled as, by digest. */
-  readonly source: string | undefined;
+  /** What it was pulled as, each by digest. */
+  readonly sources: readonly string[];
   /** As people write them. */
   readonly tags: readonly string[];
 }
@@ -90,18 +90,22 @@ async function readImage(
     document,
     blobs: manifest.layers,
     keys,
-    layers: [
-      SKELETON_LAYER,
-      ...keys.slice(Number(annotations[HIDDEN] ?? 0)).map((key) => `layers/${key}`),
-    ],
+    layers: [SKELETON_LAYER, ...stackOf(keys.slice(Number(annotations[HIDDEN] ?? 0)))],
     sizeBytes: Number(
       annotations[SIZE] ?? manifest.layers.reduce((sum, { size }) => sum + size, 0),
     ),
     created: created === undefined ? undefined : new Date(created),
-    source: annotations[SOURCE],
+    sources: sourcesOf(descriptor),
     tags: tags.sort(),
   };
 }
+
+/** One that comes again counts where it is topmost, as it covers there what it was below; overlay takes none twice. */
+const stackOf = (keys: readonly string[]): string[] =>
+  keys.filter((key, i) => keys.lastIndexOf(key) === i).map((key) => `layers/${key}`);
+
+const sourcesOf = ({ annotations }: Descriptor): readonly string[] =>
+  annotations?.[SOURCE]?.split(' ') ?? [];
 
 /**
  * By name, id, or the beginning of an id (with or without `sha256:`).
@@ -135,9 +139,10 @@ export async function findByReference(
   return (await listImages(store)).find((image) => {
     if (platform !== undefined && !runsOn(image.platform, platform)) return false;
     if (digest === undefined) return tag !== undefined && image.tags.includes(name);
-    return (
-      image.source === `${repository}@${digest}` ||
-      (image.manifest.digest === digest && image.source?.startsWith(`${repository}@`) === true)
+    return image.sources.some(
+      (source) =>
+        source === `${repository}@${digest}` ||
+        (image.manifest.digest === digest && source.startsWith(`${repository}@`)),
     );
   });
 }
@@ -182,35 +187,57 @@ export async function addImage(
     await place();
     await store.images.putDocument(config.digest, config.bytes);
     await store.images.putDocument(manifest.digest, manifest.bytes);
-    let { manifests } = await store.images.readIndex();
-    let found = manifests.find(({ digest }) => digest === manifest.digest);
-    if (found === undefined) {
-      const named = image.keys.every((key, i) => key === hexOf(diffIds[i] ?? 'sha256:'));
-      found = {
-        mediaType: manifest.mediaType,
-        digest: manifest.digest,
-        size: manifest.bytes.length,
-        platform,
-        annotations: {
-          [CREATED]: new Date().toISOString(),
-          [SIZE]: String(image.sizeBytes),
-          ...(named ? {} : { [LAYERS]: image.keys.join(',') }),
-          ...(image.hidden !== undefined && image.hidden > 0
-            ? { [HIDDEN]: String(image.hidden) }
-            : {}),
-          ...(image.source === undefined ? {} : { [SOURCE]: image.source }),
-        },
-      };
-      manifests = [...manifests, found];
-      await store.images.writeIndex(manifests);
-    }
+    const before = (await store.images.readIndex()).manifests;
+    const isIt = ({ digest }: Descriptor): boolean => digest === manifest.digest;
+    let manifests = before.some(isIt)
+      ? withSource(before, manifest.digest, image.source)
+      : [...before, listed(image, platform, diffIds)];
     for (const name of image.names) manifests = retag(manifests, manifest.digest, name);
-    if (image.names.length > 0) await store.images.writeIndex(manifests);
-    const tags = manifests
-      .filter(({ digest }) => digest === manifest.digest)
-      .flatMap(({ annotations }) => annotations?.[REF_NAME] ?? []);
-    return await readImage(store, found, tags.map(familiar));
+    if (manifests !== before) await store.images.writeIndex(manifests);
+    const own = manifests.filter(isIt);
+    const tags = own.flatMap(({ annotations }) => annotations?.[REF_NAME] ?? []);
+    return await readImage(store, own[0] as Descriptor, tags.map(familiar));
   });
+}
+
+/** One that is new in the index, still without a name. */
+function listed(
+  { manifest, keys, hidden = 0, sizeBytes, source }: NewImage,
+  platform: Platform,
+  diffIds: readonly Digest[],
+): Descriptor {
+  const named = keys.every((key, i) => key === hexOf(diffIds[i] ?? 'sha256:'));
+  return {
+    mediaType: manifest.mediaType,
+    digest: manifest.digest,
+    size: manifest.bytes.length,
+    platform,
+    annotations: {
+      [CREATED]: new Date().toISOString(),
+      [SIZE]: String(sizeBytes),
+      ...(named ? {} : { [LAYERS]: keys.join(',') }),
+      ...(hidden > 0 ? { [HIDDEN]: String(hidden) } : {}),
+      ...(source === undefined ? {} : { [SOURCE]: source }),
+    },
+  };
+}
+
+/** It is there already, and was pulled as this too. */
+function withSource(
+  manifests: readonly Descriptor[],
+  manifest: Digest,
+  source: string | undefined,
+): readonly Descriptor[] {
+  const model = manifests.find(({ digest }) => digest === manifest);
+  if (source === undefined || model === undefined || sourcesOf(model).includes(source)) {
+    return manifests;
+  }
+  const sources = [...sourcesOf(model), source].join(' ');
+  return manifests.map((one) =>
+    one.digest === manifest
+      ? { ...one, annotations: { ...one.annotations, [SOURCE]: sources } }
+      : one,
+  );
 }
 
 /** Gives the image one more name; another image that had it loses it. Returns its names. */

@@ -13,11 +13,13 @@ import {
   notYet,
   type Bag,
 } from '../errors/arguments.js';
+import { CaissonError } from '../errors/index.js';
 import type { ArchiveFormat } from '../archive/write.js';
 import { parseImageConfig, type ImageConfig } from './config.js';
-import { parsePlatform } from '../registry/platform.js';
+import { formatPlatform, parsePlatform } from '../registry/platform.js';
 import { checkReference, parseReference } from '../registry/reference.js';
 import { parseAuth } from '../runtime/registries-request.js';
+import type { Platform } from '../store/images.js';
 import type { LoadRequest } from './load.js';
 import type { PullRequest } from './pull.js';
 import type { PushRequest } from './push.js';
@@ -108,10 +110,17 @@ export function parsePull(ref: unknown, options: unknown = {}): PullRequest {
   return {
     ...call(bag),
     reference,
-    platform: platform === undefined ? undefined : parsePlatform(checkString(platform, 'platform')),
+    platform: platform === undefined ? undefined : linuxPlatform(checkString(platform, 'platform')),
     policy: checkOneOf(policy, 'policy', POLICIES),
     auth: auth === undefined ? undefined : parseAuth(auth, 'auth'),
   };
+}
+
+function linuxPlatform(text: string): Platform {
+  const platform = parsePlatform(text);
+  if (platform.os === 'linux') return platform;
+  const what = `an image for ${formatPlatform(platform)}`;
+  throw new CaissonError('ERR_UNSUPPORTED', { what, reason: 'containers here are Linux' });
 }
 
 export function parsePush(ref: unknown, options: unknown = {}): PushRequest {
