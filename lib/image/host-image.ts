@@ -70,9 +70,10 @@ async function hostLayer(parts: RuntimeParts, plan: HostPlan): Promise<string> {
   return folder;
 }
 
+/** `node` is the one that runs here: where it has a folder of its own, that comes first. */
 function hostConfig(): ImageConfig {
   const node = dirname(process.execPath);
-  const path = PATH.split(':').includes(node) ? PATH : `${PATH}:${node}`;
+  const path = PATH.split(':').includes(node) ? PATH : `${node}:${PATH}`;
   return Object.freeze({
     Env: Object.freeze([`PATH=${path}`]),
     Cmd: Object.freeze(['/bin/sh']),

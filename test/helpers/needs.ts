@@ -35,6 +35,7 @@ export type Need =
   | 'dockerd'
   | 'registry'
   | 'skopeo'
+  | 'zstd'
   | 'umoci'
   | 'buildah'
   | 'podman'
@@ -102,6 +103,7 @@ const PROBES: Readonly<Record<Need, () => string | null>> = {
   dockerd: () => PROBES.root() ?? runs('dockerd', '--version') ?? runs('docker', '--version'),
   registry: () => runs('docker-registry', '--version'),
   skopeo: () => runs('skopeo', '--version'),
+  zstd: () => runs('zstd', '--version'),
   umoci: () => runs('umoci', '--version'),
   buildah: () => runs('buildah', '--version'),
   podman: () => runs('podman', '--version'),

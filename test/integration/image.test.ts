@@ -48,9 +48,11 @@ describe('Image.host', () => {
   test('its root is fresh, writable, and gone afterwards', async () => {
     const line =
       'ls /root /tmp /var/tmp; for d in / /root /tmp /var /var/tmp /etc; do echo > $d/new || exit 1; done';
+    // All there is, and only should node itself lie there.
+    const node = /^\/tmp\/([^/]+)/.exec(process.execPath)?.[1]?.concat('\n') ?? '';
     for (let i = 0; i < 2; i++) {
       const { exitCode, stdout } = await run(Image.host(), line);
-      expect([exitCode, stdout]).toEqual([0, '/root:\n\n/tmp:\n\n/var/tmp:\n']);
+      expect([exitCode, stdout]).toEqual([0, `/root:\n\n/tmp:\n${node}\n/var/tmp:\n`]);
     }
   });
 
@@ -130,7 +132,7 @@ describe('Image.fromRootfs', () => {
       expect(canonicalDigest(join(t.store.root, 'layers', layer!))).toBe(layer);
     }
     const sparse = await stat(join(t.store.root, 'layers', layer!, 'sparse'));
-    expect(sparse.size).toBe(2 ** 30);
+    expect(sparse.size).toBe(2 ** 27);
     expect(sparse.blocks * 512).toBeLessThan(2 ** 20);
     await image.remove();
     expect(await readdir(join(t.store.root, 'layers'))).not.toContain(layer);

@@ -87,8 +87,8 @@ def main():
     for size in (0, 1, 511, 512, 513, 4096, 262143, 262144, 262145):
         write(b"size-%d" % size, os.urandom(size))
     with open(b"sparse", "wb") as file:
-        file.truncate(1 << 30)
-        file.seek(500 << 20)
+        file.truncate(1 << 27)
+        file.seek(60 << 20)
         file.write(b"middle")
     with open(b"sparse-end", "wb") as file:
         file.write(b"begin")
