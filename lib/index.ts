@@ -49,6 +49,7 @@ export type {
 export type { Referrer } from './registry/listing.js';
 export type { SearchResult } from './registry/search.js';
 
+export type { FsChange } from './container/changes.js';
 export { Container } from './container/container.js';
 export { LaterVerbs } from './container/later-verbs.js';
 export { Ready } from './container/ready.js';
@@ -65,7 +66,6 @@ export type {
   FileContent,
   Filter,
   Forward,
-  FsChange,
   HealthCheck,
   LogEntry,
   PublishedPort,

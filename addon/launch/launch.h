@@ -113,6 +113,10 @@ struct Mapping {
 [[nodiscard]] Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers,
                                            int upper_parent_fd, Upper upper, const char* label,
                                            const Mapping* mapping, std::string* kernel_log);
+// What `layers` (store-relative, lowest first) show together, to be read: a detached overlay, or
+// the one that there is.
+[[nodiscard]] Result<UniqueFd> MergeLayers(const Host& host, const std::vector<std::string>& layers,
+                                           std::string* kernel_log);
 // One more mount of what the detached `mount` shows; invalid before linux 6.15.
 [[nodiscard]] UniqueFd CloneDetached(int mount);
 // A mount namespace whose only mount is the detached `rootfs`, which is consumed. Who enters it can

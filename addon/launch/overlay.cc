@@ -86,6 +86,7 @@ int SetParts(int context, const OverlayParts& parts, Way way) {
     for (const int fd : parts.lower) {
       if (set("lowerdir+", fd) != 0) return errno;
     }
+    if (parts.upper < 0) return 0;
     return set("upperdir", parts.upper) == 0 && set("workdir", parts.work) == 0 ? 0 : errno;
   }
   const auto set = [context](const char* key, const std::string& value) {
@@ -100,6 +101,7 @@ int SetParts(int context, const OverlayParts& parts, Way way) {
     if (names.size() > kMaxOneName) return E2BIG;
     if (set("lowerdir", names) != 0) return errno;
   }
+  if (parts.upper < 0) return 0;
   return set("upperdir", std::to_string(parts.upper)) == 0 &&
                  set("workdir", std::to_string(parts.work)) == 0
              ? 0
@@ -166,9 +168,11 @@ class StagingFolder {
 Result<UniqueFd> MountClassic(const Host& host, const OverlayParts& parts) {
   const StagingFolder staging(host);
   if (!staging.usable()) return Fail(Step::kOverlay, E2BIG);
-  std::string options = "lowerdir=" + JoinNames(parts.lower) +
-                        ",upperdir=" + std::to_string(parts.upper) +
-                        ",workdir=" + std::to_string(parts.work);
+  std::string options = "lowerdir=" + JoinNames(parts.lower);
+  if (parts.upper >= 0) {
+    options += ",upperdir=" + std::to_string(parts.upper);
+    options += ",workdir=" + std::to_string(parts.work);
+  }
   for (const auto& setting : kSettings) {
     options += std::string(",") + setting[0] + "=" + setting[1];
   }
@@ -283,6 +287,11 @@ constexpr uint32_t kNoMountItem = UINT32_MAX;
 
 // What the container writes lies in upper/ with the ids that it has outside; the mount's own root
 // is that folder.
+UniqueFd OpenLayer(const Host& host, const char* path) {
+  return UniqueFd(sys::OpenAt2(host.store.get(), path, O_RDONLY | O_DIRECTORY,
+                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+}
+
 Result<> GiveUpper(int upper, const UserNamespacePlan& owner) {
   if (fchown(upper, owner.owner_uid, owner.owner_gid) != 0) return FailErrno(Step::kScratchFolder);
   return {};
@@ -307,8 +316,7 @@ Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, 
   parts.kind = upper;
   parts.label = label;
   for (uint32_t i = layers.count; i-- > 0;) {
-    UniqueFd layer(sys::OpenAt2(host.store.get(), layers.items[i], O_RDONLY | O_DIRECTORY,
-                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+    UniqueFd layer = OpenLayer(host, layers.items[i]);
     if (!layer) return FailErrno(Step::kOverlay, i);
     if (mapping != nullptr) {
       auto mapped = MapFolder(layer.get(), mapping->user_namespace);
@@ -325,6 +333,19 @@ Result<UniqueFd> MakeOverlay(const Host& host, const List<const char*>& layers, 
     return Fail(Step::kMapMount, EINVAL, kNoMountItem);
   }
   return mount;
+}
+
+Result<UniqueFd> MergeLayers(const Host& host, const std::vector<std::string>& layers,
+                             std::string* kernel_log) {
+  std::vector<UniqueFd> opened;
+  OverlayParts parts;
+  for (size_t i = layers.size(); i-- > 0;) {
+    opened.push_back(OpenLayer(host, layers[i].c_str()));
+    if (!opened.back()) return FailErrno(Step::kOverlay, static_cast<uint32_t>(i));
+    parts.lower.push_back(opened.back().get());
+  }
+  if (opened.size() == 1) return std::move(opened.front());
+  return MountOverlay(host, parts, kernel_log);
 }
 
 Result<UniqueFd> MountOverlayItem(const Host& host, const MountItem& item, int lower, int folder_fd,

@@ -11,7 +11,7 @@ namespace caisson::launch {
 // Borrowed descriptors of folders whose mounts lie in the caller's mount namespace.
 struct OverlayParts {
   std::vector<int> lower;  // topmost first
-  int upper = -1;
+  int upper = -1;          // without: read-only, of at least two layers
   int work = -1;
   Upper kind = Upper::kKept;
   const char* label = nullptr;  // SELinux's, of all that lies in it

@@ -78,6 +78,11 @@ enum class Type : uint16_t {
   // ExportLayer: the archive of a layer that has come from a folder, written to the one descriptor.
   // Done (ImportResult, ImportTarBytes) when all of it is
   kExport = 45,
+  // What a container has written: DiffForm, DiffUpper, what lies below it (Layer…, lowest first, or
+  // ImportSource, a folder of the host), DiffMountPoint…, UidMap and GidMap where it has a user
+  // namespace of its own. Written to the one descriptor; Done (ExportEntries, of archives also
+  // ImportResult and ImportTarBytes) when all of it is
+  kDiff = 46,
   // answers
   kWelcome = 101,
   kDone = 102,
@@ -281,6 +286,13 @@ enum class Tag : uint16_t {
   // Export
   kExportLayer = 232,  // string: store-relative folder
 
+  // Diff
+  kDiffForm = 233,        // u64: DiffForm
+  kDiffUpper = 234,       // string: store-relative folder; absent is empty
+  kDiffMountPoint = 235,  // string, repeated: absolute path in the container: what a start has made
+                          // there to mount on does not count
+  kExportEntries = 236,   // u64: Done: how many there were, the top not counted
+
   // Exited
   kExitCode = 150,    // u64: present when it exited
   kExitSignal = 151,  // u64: present when a signal ended it
@@ -320,6 +332,12 @@ enum class Tag : uint16_t {
   kInit = 190,  // u64 1: process 1 is ours, which starts the command
 };
 #pragma GCC diagnostic pop
+
+enum class DiffForm : uint64_t {
+  kChanges = 1,  // of each one byte (A, M or D), its path without the first "/", NUL
+  kLayer = 2,    // the archive of a layer
+  kWhole = 3,    // an archive of all that is to be seen
+};
 
 enum class StdioKind : uint64_t {
   kNull = 0,        // /dev/null of the container

@@ -2,11 +2,8 @@
 #include "supervisor/export.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <map>
@@ -14,149 +11,169 @@
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
-#include "base/unique_fd.h"
+#include "layer/layer_path.h"
 #include "plan/protocol.h"
 #include "supervisor/canonical_tar.h"
+#include "supervisor/changes.h"
 #include "supervisor/import_attributes.h"
 #include "supervisor/import_copy.h"
-#include "supervisor/sorted_names.h"
 #include "supervisor/worker_report.h"
 
 namespace caisson {
+
+using protocol::DiffForm;
+
 namespace {
 
-// As deep as an import goes.
-constexpr unsigned kMaxDepth = 2048;
-
-class Exporter {
+class Archive final : public TreeVisitor {
  public:
-  explicit Exporter(int tar_fd) : tar_(tar_fd), copier_(tar_) {}
+  Archive(const Tree& tree, DiffForm form, int out_fd)
+      : tree_(tree), form_(form), tar_(out_fd), copier_(tar_) {}
 
-  [[nodiscard]] Result<> Run(int layer_fd);
+  [[nodiscard]] Result<> Folder(const Visited& folder) override;
+  [[nodiscard]] Result<> File(const Visited& file) override;
+  [[nodiscard]] Result<> Special(const Visited& entry) override;
+  [[nodiscard]] Result<> Removed(const Visited& entry) override;
+  [[nodiscard]] Result<> Opaque(const Visited& folder) override;
+  [[nodiscard]] Result<> Finish();
 
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] const CanonicalTar& tar() const noexcept { return tar_; }
-  [[nodiscard]] const Sha256::Digest& digest() const noexcept { return digest_; }
+  [[nodiscard]] FieldWriter Report() const;
 
  private:
   using Inode = std::pair<dev_t, ino_t>;
 
-  [[nodiscard]] Result<> Children(int folder_fd, unsigned depth);
-  [[nodiscard]] Result<> Child(int folder_fd, const char* name, unsigned depth);
-  [[nodiscard]] Result<> Folder(int fd, const struct stat& status, unsigned depth);
-  [[nodiscard]] Result<> File(int fd, const struct stat& status);
-  [[nodiscard]] Result<> Special(int folder_fd, const char* name, const struct stat& status);
   // Whether its inode came before: then this is all there is to say of it.
-  [[nodiscard]] bool Again(const struct stat& status);
-  [[nodiscard]] TarEntry Entry(const struct stat& status, const std::vector<Xattr>* xattrs) const;
+  [[nodiscard]] bool Again(const Visited& entry);
+  // A file that is no file of the tree.
+  [[nodiscard]] Result<> Whiteout(std::string_view path, std::string_view name);
+  [[nodiscard]] TarEntry Entry(const Visited& visited, const std::vector<Xattr>* xattrs) const;
+  [[nodiscard]] Result<std::vector<Xattr>> Seen(const Visited& visited,
+                                                Result<std::vector<Xattr>> xattrs) const;
+  [[nodiscard]] Result<> Begin(const TarEntry& entry);
   // Nobody reads any more, or what takes it is full.
   [[nodiscard]] Result<> Written() const;
 
+  const Tree& tree_;
+  DiffForm form_;
   CanonicalTar tar_;
   ContentCopier copier_;
   std::map<Inode, std::string> linked_;  // first name of each inode that has several
-  std::string path_;                     // of the entry at hand, below the layer
+  uint64_t entries_ = 0;
   Sha256::Digest digest_ = {};
 };
 
-Result<> Exporter::Run(int layer_fd) {
-  struct stat status;
-  const UniqueFd layer(openat(layer_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!layer || fstat(layer.get(), &status) != 0) return FailErrno(Step::kExport);
-  if (auto result = Folder(layer.get(), status, 0); !result) return result;
-  digest_ = tar_.Finish();
+// What is a container's loses what the unpacker would not give it back; see AttributeRules.
+Result<std::vector<Xattr>> Archive::Seen(const Visited& visited,
+                                         Result<std::vector<Xattr>> xattrs) const {
+  if (!xattrs || tree_.lower_fd < 0) return xattrs;
+  std::erase_if(*xattrs, [](const Xattr& xattr) {
+    return xattr.name.starts_with("user.caisson.") || xattr.name.starts_with("trusted.caisson.");
+  });
+  if (visited.side == Visited::Side::kUpper) tree_.ids.Show(&*xattrs);
+  return xattrs;
+}
+
+Result<> Archive::Begin(const TarEntry& entry) {
+  const std::string_view name = layer::Split(entry.path).name;
+  if (form_ == DiffForm::kLayer && name.starts_with(layer::kWhiteoutPrefix)) {
+    return Fail(Step::kExport, EINVAL);
+  }
+  if (!entry.path.empty()) ++entries_;
+  tar_.Begin(entry);
+  return {};
+}
+
+Result<> Archive::Folder(const Visited& folder) {
+  const auto xattrs = Seen(folder, ReadXattrs(folder.fd, Owners::kAny));
+  if (!xattrs) return std::unexpected(xattrs.error());
+  if (auto begun = Begin(Entry(folder, &*xattrs)); !begun) return begun;
+  tar_.End();
+  struct stat below;
+  if (folder.path.empty() && folder.lower_fd >= 0 && fstat(folder.lower_fd, &below) == 0) {
+    // The top is always there. Whether it counts says what it was.
+    const struct stat& now = folder.status;
+    if (now.st_mode != below.st_mode || now.st_uid != below.st_uid || now.st_gid != below.st_gid) {
+      ++entries_;
+    }
+  }
   return Written();
 }
 
-Result<> Exporter::Folder(int fd, const struct stat& status, unsigned depth) {
-  auto xattrs = ReadXattrs(fd, Owners::kAny);
+Result<> Archive::File(const Visited& file) {
+  if (Again(file)) return Written();
+  const auto xattrs = Seen(file, ReadXattrs(file.fd, Owners::kAny));
   if (!xattrs) return std::unexpected(xattrs.error());
-  tar_.Begin(Entry(status, &*xattrs));
+  if (auto begun = Begin(Entry(file, &*xattrs)); !begun) return begun;
+  const auto size = static_cast<uint64_t>(file.status.st_size);
+  if (auto result = copier_.Digest(file.fd, size); !result) return result;
   tar_.End();
-  return Children(fd, depth + 1);
+  return Written();
 }
 
-Result<> Exporter::Children(int folder_fd, unsigned depth) {
-  if (depth > kMaxDepth) return Fail(Step::kExport, ENAMETOOLONG);
-  auto names = SortedNames(folder_fd, Step::kExport);
-  if (!names) return std::unexpected(names.error());
-  const size_t length = path_.size();
-  for (const std::string& name : *names) {
-    if (length != 0) path_ += '/';
-    path_ += name;
-    if (auto result = Child(folder_fd, name.c_str(), depth); !result) return result;
-    if (auto result = Written(); !result) return result;
-    path_.resize(length);
-  }
-  return {};
-}
-
-Result<> Exporter::Child(int folder_fd, const char* name, unsigned depth) {
-  struct stat status;
-  if (fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0) {
-    return FailErrno(Step::kExport);
-  }
-  const bool is_folder = S_ISDIR(status.st_mode);
-  if (!is_folder && !S_ISREG(status.st_mode)) return Special(folder_fd, name, status);
-  if (!is_folder && Again(status)) return {};
-
-  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-  const UniqueFd child(openat(folder_fd, name, kFlags | (is_folder ? O_DIRECTORY : 0)));
-  if (!child || fstat(child.get(), &status) != 0) return FailErrno(Step::kExport);
-  if (is_folder) return Folder(child.get(), status, depth);
-  return S_ISREG(status.st_mode) ? File(child.get(), status) : Fail(Step::kExport, EAGAIN);
-}
-
-Result<> Exporter::File(int fd, const struct stat& status) {
-  auto xattrs = ReadXattrs(fd, Owners::kAny);
-  if (!xattrs) return std::unexpected(xattrs.error());
-  tar_.Begin(Entry(status, &*xattrs));
-  if (auto result = copier_.Digest(fd, static_cast<uint64_t>(status.st_size)); !result) {
-    return result;
-  }
-  tar_.End();
-  return {};
-}
-
-Result<> Exporter::Special(int folder_fd, const char* name, const struct stat& status) {
-  const mode_t type = status.st_mode & S_IFMT;
-  // A socket has no place in an archive, a whiteout none in a layer that has no archive of its own.
-  if (type == S_IFSOCK) return {};
-  if (type == S_IFCHR && status.st_rdev == makedev(0, 0)) return {};
-  if (Again(status)) return {};
-  auto xattrs = ReadXattrsAt(folder_fd, name, Owners::kAny);
+Result<> Archive::Special(const Visited& special) {
+  const mode_t type = special.status.st_mode & S_IFMT;
+  // A socket has no place in an archive.
+  if (type == S_IFSOCK || Again(special)) return Written();
+  const auto xattrs = Seen(special, ReadXattrsAt(special.folder_fd, special.name(), Owners::kAny));
   if (!xattrs) return std::unexpected(xattrs.error());
   char link[PATH_MAX];
-  TarEntry entry = Entry(status, &*xattrs);
+  TarEntry entry = Entry(special, &*xattrs);
   if (type == S_IFLNK) {
-    const ssize_t bytes = readlinkat(folder_fd, name, link, sizeof link);
-    if (bytes < 0) return FailErrno(Step::kExport);
-    entry.mode = S_IFLNK | 0777;
+    const ssize_t bytes = readlinkat(special.folder_fd, special.name(), link, sizeof link);
+    if (bytes < 0) {
+      // Replaced meanwhile: as if it had gone.
+      return errno == ENOENT || errno == EINVAL ? Result<>() : FailErrno(Step::kExport);
+    }
     entry.link_path = {link, static_cast<size_t>(bytes)};
   }
-  tar_.Begin(entry);
+  if (auto begun = Begin(entry); !begun) return begun;
   tar_.End();
-  return {};
+  return Written();
 }
 
-bool Exporter::Again(const struct stat& status) {
+Result<> Archive::Removed(const Visited& entry) {
+  const layer::SplitPath split = layer::Split(entry.path);
+  return Whiteout(split.parent, split.name);
+}
+
+Result<> Archive::Opaque(const Visited& folder) {
+  return Whiteout(folder.path, ".wh..opq");
+}
+
+Result<> Archive::Whiteout(std::string_view folder, std::string_view name) {
+  std::string path(folder);
+  if (!path.empty()) path += '/';
+  path += layer::kWhiteoutPrefix;
+  path += name;
+  TarEntry entry;
+  entry.path = path;
+  entry.mode = S_IFREG;
+  ++entries_;
+  tar_.Begin(entry);
+  tar_.End();
+  return Written();
+}
+
+bool Archive::Again(const Visited& visited) {
+  const struct stat& status = visited.status;
   if (status.st_nlink < 2) return false;
-  const auto [first, fresh] = linked_.try_emplace({status.st_dev, status.st_ino}, path_);
+  const auto [first, fresh] = linked_.try_emplace({status.st_dev, status.st_ino}, visited.path);
   if (fresh) return false;
-  TarEntry entry = Entry(status, nullptr);
-  if (S_ISLNK(status.st_mode)) entry.mode = S_IFLNK | 0777;
+  TarEntry entry = Entry(visited, nullptr);
   entry.hard_link = TarEntry::HardLink::kYes;
   entry.link_path = first->second;
+  ++entries_;
   tar_.Begin(entry);
   tar_.End();
   return true;
 }
 
-TarEntry Exporter::Entry(const struct stat& status, const std::vector<Xattr>* xattrs) const {
+TarEntry Archive::Entry(const Visited& visited, const std::vector<Xattr>* xattrs) const {
+  const struct stat& status = visited.status;
   TarEntry entry;
-  entry.path = path_;
-  entry.mode = status.st_mode;
+  entry.path = visited.path;
+  // The kernel says 0777 of every link; so does the stream, whatever a file system says.
+  entry.mode = S_ISLNK(status.st_mode) ? S_IFLNK | 0777 : status.st_mode;
   entry.uid = status.st_uid;
   entry.gid = status.st_gid;
   entry.mtime = status.st_mtim;
@@ -166,23 +183,41 @@ TarEntry Exporter::Entry(const struct stat& status, const std::vector<Xattr>* xa
   return entry;
 }
 
-Result<> Exporter::Written() const {
+Result<> Archive::Written() const {
   if (tar_.copy_error() != 0) return Fail(Step::kExport, tar_.copy_error());
   return {};
 }
 
+Result<> Archive::Finish() {
+  digest_ = tar_.Finish();
+  return Written();
+}
+
+FieldWriter Archive::Report() const {
+  FieldWriter report;
+  report.String(protocol::Tag::kImportResult, "sha256:" + ToHex(digest_))
+      .U64(protocol::Tag::kImportTarBytes, tar_.bytes())
+      .U64(protocol::Tag::kExportEntries, entries_);
+  return report;
+}
+
+template <typename Form>
+int Run(const Tree& tree, Scope scope, Form form, int report_fd) {
+  TreeWalk walk(tree, scope, form);
+  Result<> result = walk.Run();
+  if (result) result = form.Finish();
+  if (!result) return ReportFailure(report_fd, result.error(), walk.path());
+  return WriteReport(report_fd, form.Report());
+}
+
 }  // namespace
 
-int RunExport(int layer_fd, int tar_fd, int report_fd) {
+int RunExport(const Tree& tree, DiffForm form, int out_fd, int report_fd) {
   // Nobody reads any more: an error of the write.
   (void)signal(SIGPIPE, SIG_IGN);
-  Exporter exporter(tar_fd);
-  const Result<> result = exporter.Run(layer_fd);
-  if (!result) return ReportFailure(report_fd, result.error(), exporter.path());
-  FieldWriter report;
-  report.String(protocol::Tag::kImportResult, "sha256:" + ToHex(exporter.digest()))
-      .U64(protocol::Tag::kImportTarBytes, exporter.tar().bytes());
-  return WriteReport(report_fd, report);
+  const Scope scope = form == DiffForm::kWhole ? Scope::kAll : Scope::kWritten;
+  if (form == DiffForm::kChanges) return Run(tree, scope, Changes(tree, out_fd), report_fd);
+  return Run(tree, scope, Archive(tree, form, out_fd), report_fd);
 }
 
 }  // namespace caisson

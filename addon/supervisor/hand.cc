@@ -88,6 +88,8 @@ void Work(const HandContext& context, Message& job, Message* reply) {
       return SettleLayer(host, job, reply);
     case JobKind::kExport:
       return StartExport(host, job, reply);
+    case JobKind::kDiff:
+      return StartDiff(host, job, reply);
     case JobKind::kGroupParent:
       return MakeGroupParent(context, job.First(JobTag::kPath) + '/' + context.runtime_id, reply);
     case JobKind::kSources:

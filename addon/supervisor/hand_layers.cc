@@ -8,6 +8,7 @@
 
 #include "layer/settle.h"
 #include "layer/unpack.h"
+#include "supervisor/diff_plan.h"
 #include "supervisor/export.h"
 #include "supervisor/import.h"
 #include "supervisor/kernel.h"
@@ -123,11 +124,46 @@ void StartExport(const launch::Host& host, Message& job, Message* reply) {
     reply->text = layer;
     return;
   }
-  const int source = folder->get();
+  Tree tree;
+  tree.upper_fd = folder->get();
+  tree.overlay = OverlayOf(host);
   const int target = job.fd(Role::kSource).get();
   Start(
-      {source, target}, -1, Step::kExport,
-      [&](int report) { return RunExport(source, target, report); }, reply);
+      {tree.upper_fd, target}, -1, Step::kExport,
+      [&](int report) { return RunExport(tree, protocol::DiffForm::kLayer, target, report); },
+      reply);
+}
+
+void StartDiff(const launch::Host& host, Message& job, Message* reply) {
+  auto plan = ParseDiff(job.body ? job.body->bytes() : Bytes{});
+  if (!plan) {
+    reply->failure = plan.error();
+    return;
+  }
+  auto upper = OpenStoreFolder(host.store.get(), plan->upper, Missing::kFail, Step::kExport);
+  if (!upper && upper.error().error != ENOENT) {
+    reply->failure = upper.error();
+    return;
+  }
+  Result<UniqueFd> lower = std::move(job.fd(Role::kFolder));
+  if (!plan->layers.empty()) lower = launch::MergeLayers(host, plan->layers, &reply->text);
+  if (!lower) {
+    reply->failure = lower.error();
+    return;
+  }
+  Tree tree;
+  tree.upper_fd = upper ? upper->get() : -1;
+  tree.lower_fd = lower->get();
+  tree.overlay = OverlayOf(host);
+  tree.ids = std::move(plan->ids);
+  tree.mount_points = std::move(plan->mount_points);
+  const protocol::DiffForm form = plan->form;
+  const int target = job.fd(Role::kSource).get();
+  std::vector<int> keep = {tree.lower_fd, target};
+  if (upper) keep.push_back(tree.upper_fd);
+  Start(
+      keep, -1, Step::kExport, [&](int report) { return RunExport(tree, form, target, report); },
+      reply);
 }
 
 void PublishLayer(const launch::Host& host, Message& job, Message* reply) {

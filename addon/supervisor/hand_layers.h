@@ -12,6 +12,7 @@ namespace caisson {
 void StartImport(const launch::Host& host, Message& job, Message* reply);
 void StartUnpack(const launch::Host& host, Message& job, Message* reply);
 void StartExport(const launch::Host& host, Message& job, Message* reply);
+void StartDiff(const launch::Host& host, Message& job, Message* reply);
 // What a worker has made gets its name.
 void PublishLayer(const launch::Host& host, Message& job, Message* reply);
 void SettleLayer(const launch::Host& host, Message& job, Message* reply);

@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -18,12 +16,12 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/retry_eintr.h"
 #include "base/unique_fd.h"
 #include "plan/protocol.h"
 #include "supervisor/canonical_tar.h"
 #include "supervisor/import_attributes.h"
 #include "supervisor/import_copy.h"
+#include "supervisor/open_entry.h"
 #include "supervisor/sorted_names.h"
 #include "supervisor/worker_report.h"
 
@@ -34,42 +32,6 @@ namespace {
 constexpr unsigned kMaxDepth = 2048;
 // How often an entry that changes its type under our hands is looked at again.
 constexpr int kLooks = 3;
-
-enum class Opened { kYes, kGone, kChanged, kOtherMount };
-
-// Opens one name beneath `folder_fd` for reading, neither through a link nor onto another mount.
-Result<Opened> OpenSource(int folder_fd, const char* name, uint64_t type_flags, UniqueFd* fd) {
-  open_how how = {};
-  how.flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | type_flags;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
-  for (int look = 0;; ++look) {
-    const long opened =
-        RetryEintr([&] { return syscall(SYS_openat2, folder_fd, name, &how, sizeof how); });
-    if (opened >= 0) {
-      fd->reset(static_cast<int>(opened));
-      return Opened::kYes;
-    }
-    switch (errno) {
-      case ENOENT:
-        return Opened::kGone;
-      case ELOOP:
-      case ENOTDIR:
-      case ENXIO:
-        return Opened::kChanged;
-      case EXDEV:
-        return Opened::kOtherMount;
-      case EPERM:
-        if ((how.flags & O_NOATIME) == 0) return FailErrno(Step::kImportSource);
-        how.flags &= ~uint64_t{O_NOATIME};
-        continue;
-      case EAGAIN:  // A rename somewhere on the machine; openat2(2) asks to try again.
-        if (look < 100) continue;
-        [[fallthrough]];
-      default:
-        return FailErrno(Step::kImportSource);
-    }
-  }
-}
 
 struct Target {
   int folder_fd;
@@ -148,7 +110,7 @@ Result<> Importer::Run(int source_fd, int target_parent_fd, const char* target_n
   }
 
   UniqueFd source;
-  auto opened = OpenSource(source_fd, ".", O_DIRECTORY, &source);
+  auto opened = OpenEntry(source_fd, ".", O_DIRECTORY, Step::kImportSource, &source);
   if (!opened) return std::unexpected(opened.error());
   if (*opened != Opened::kYes) return Fail(Step::kImportSource, ENOTDIR);
   struct stat status;
@@ -206,7 +168,8 @@ Result<> Importer::Child(int source_fd, const char* name, int target_fd, unsigne
     if (!folder && !S_ISREG(status.st_mode)) return Special(source_fd, target, status);
 
     UniqueFd child;
-    auto opened = OpenSource(source_fd, name, folder ? O_DIRECTORY | O_NOATIME : O_NOATIME, &child);
+    auto opened = OpenEntry(source_fd, name, folder ? O_DIRECTORY | O_NOATIME : O_NOATIME,
+                            Step::kImportSource, &child);
     if (!opened) return std::unexpected(opened.error());
     if (*opened == Opened::kGone) return {};
     if (*opened == Opened::kOtherMount) return Stub(target, status);

@@ -8,21 +8,11 @@
 #include "layer/unpack_plan.h"
 #include "plan/parse.h"
 #include "supervisor/kernel.h"
-#include "supervisor/options.h"
 
 namespace caisson {
 
 using protocol::Tag;
 using protocol::Type;
-
-namespace {
-
-// Beneath a folder of the store, not one of them.
-bool IsLayerPath(std::string_view path) {
-  return IsStorePath(path) && path.find('/') != std::string_view::npos;
-}
-
-}  // namespace
 
 void Imports::Import(Request request) {
   std::string source;
@@ -62,32 +52,6 @@ void Imports::Import(Request request) {
     StartWorker(id);
   };
   jobs_.Submit(std::move(job));
-}
-
-void Imports::Export(Request request) {
-  std::string layer;
-  FieldReader reader(request.body->bytes());
-  for (Field field; reader.Next(&field);) {
-    std::string_view path;
-    if (field.tag != static_cast<uint16_t>(Tag::kExportLayer) || !field.ReadString(&path) ||
-        !IsLayerPath(path) || !layer.empty()) {
-      return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, field.tag});
-    }
-    layer = path;
-  }
-  if (!reader.ok()) return answers_.Failed(request.id, {Step::kParse, 0, EBADMSG, 0});
-  if (layer.empty()) {
-    return answers_.Failed(request.id, {Step::kParse, 0, EINVAL, uint32_t(Tag::kExportLayer)});
-  }
-  if (request.fds.size() != 1) {
-    return answers_.Failed(request.id, {Step::kProtocol, 0, EBADF, uint32_t(request.type)});
-  }
-  Running& made = running_[request.id];
-  made.kind = JobKind::kExport;
-  made.step = Step::kExport;
-  made.target = std::move(layer);
-  made.source = std::move(request.fds[0]);
-  StartWorker(request.id);
 }
 
 Imports::Running& Imports::Begin(uint32_t id, JobKind kind, Step step, std::string target) {
@@ -173,6 +137,7 @@ void Imports::StartWorker(uint32_t id) {
     message.body = running.body;
     message.fd(Role::kSource) = std::move(running.source);
     message.fd(Role::kFeed) = std::move(running.feed);
+    message.fd(Role::kFolder) = std::move(running.lower);
     message.fields.String(JobTag::kFolder, running.copy.empty() ? running.target : running.copy);
     return true;
   };

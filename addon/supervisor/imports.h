@@ -9,13 +9,19 @@
 
 #include "supervisor/channel.h"
 #include "supervisor/hands.h"
+#include "supervisor/options.h"
 
 namespace caisson {
 
+// Beneath a folder of the store, not one of them.
+[[nodiscard]] inline bool IsLayerPath(std::string_view path) {
+  return IsStorePath(path) && path.find('/') != std::string_view::npos;
+}
+
 // How layers come in: a host folder is copied, or an archive unpacked, into the runtime's scratch
 // folder by a sandboxed worker (worker.h), and gets its name in the store when it is complete and
-// on disk. What did not become complete is removed. And how one that came from a folder goes out,
-// as an archive.
+// on disk. What did not become complete is removed. And how one that came from a folder, or what a
+// container has written, goes out (exports.cc).
 class Imports {
  public:
   Imports(Loop& loop, Jobs& jobs, Answers& answers, std::string scratch)
@@ -25,6 +31,7 @@ class Imports {
   void Unpack(Request request);
   void Settle(const Request& request);
   void Export(Request request);
+  void Diff(Request request);
   // Ends an import, an unpacking or an export: Failed{ECANCELED} follows. False: there is no such.
   [[nodiscard]] bool Kill(uint32_t id);
   // `gone` when the last one was answered for.
@@ -37,13 +44,14 @@ class Imports {
 
  private:
   struct Running {
-    JobKind kind = {};  // kImport, kUnpack or kExport
+    JobKind kind = {};  // kImport, kUnpack, kExport or kDiff
     Step step = {};     // of what fails for no other reason
     std::string target;
     std::string copy;  // empty: nothing is made
     std::shared_ptr<Body> body;
     UniqueFd source;
     UniqueFd feed;
+    UniqueFd lower;
     UniqueFd report;
     UniqueFd pidfd;
     pid_t pid = -1;

@@ -37,6 +37,7 @@ enum class JobKind : uint32_t {
   kPublish,  // kFolder, kTarget: what a worker has made gets its name
   kSettle,   // kTarget, kLayer…
   kExport,   // kFolder (a layer); source (to write to): starts a worker
+  kDiff,     // body: Diff. source (to write to), folder (of the host): starts a worker
   // outer hand
   kGroupParent,  // kPath: a parent of groups in every hierarchy, and the runtime's own there.
                  // Answer: kControls that are missing there

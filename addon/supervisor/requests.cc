@@ -38,7 +38,7 @@ Result<std::vector<uint64_t>> ReadNumbers(Bytes body, std::initializer_list<Tag>
 
 bool TakesDescriptors(Type type) {
   return type == Type::kLaunch || type == Type::kExec || type == Type::kUnpack ||
-         type == Type::kExport;
+         type == Type::kExport || type == Type::kDiff;
 }
 
 }  // namespace
@@ -80,6 +80,8 @@ void Requests::Handle(Request request) {
       return imports_.Settle(request);
     case Type::kExport:
       return imports_.Export(std::move(request));
+    case Type::kDiff:
+      return imports_.Diff(std::move(request));
     case Type::kWarm:
       return Warm(request);
     case Type::kClose:

@@ -4,6 +4,7 @@ import type { Image } from '../image/image.js';
 import type { Call } from '../runtime/call.js';
 import { partsOf } from '../runtime/runtime.js';
 import { attachTo } from './attach.js';
+import { changesOf, type FsChange } from './changes.js';
 import type { ExecResult } from './collect.js';
 import { createAndStart, createContainer } from './create.js';
 import { execIn } from './exec.js';
@@ -338,6 +339,18 @@ export class Container extends LaterVerbs implements AsyncDisposable {
     const process = this.#own('get a process of').processes.get(id);
     if (process === undefined) throw new CaissonError('ERR_PROCESS_NOT_FOUND', { process: id });
     return process;
+  }
+
+  /**
+   * What it has written so far, sorted by path: files and folders that are not as the image has them. A folder counts as
+   * modified when something was added to it or deleted from it. What lies in mounts is none of it, nor is what a start
+   * makes to mount on; of `Image.host({ writable })` the writable folders are. Of one that runs this is no single moment,
+   * unless it is paused.
+   *
+   * @throws {@link CaissonError} `ERR_CONTAINER_REMOVED`, also when it is removed meanwhile
+   */
+  async changes(options?: Call): Promise<FsChange[]> {
+    return await changesOf(this.#own('list the changes of'), options);
   }
 
   /**

@@ -213,11 +213,17 @@ function encodeSysctl(fields: FieldWriter, sysctl: Readonly<Record<string, strin
   }
 }
 
-function encodeUserns(fields: FieldWriter, { owner, oci }: Plan): void {
+function encodeUserns(fields: FieldWriter, plan: Plan): void {
+  if (plan.owner === undefined) return;
+  encodeIdMaps(fields, plan);
+  encodeOwner(fields, plan.owner);
+}
+
+/** Nothing without a user namespace of its own. */
+export function encodeIdMaps(fields: FieldWriter, { owner, oci }: Plan): void {
   if (owner === undefined) return;
   const { uidMappings = [], gidMappings = [] } = oci.linux;
   fields.string(Tag.uidMap, idMapText(uidMappings)).string(Tag.gidMap, idMapText(gidMappings));
-  encodeOwner(fields, owner);
 }
 
 const idMapText = (mappings: readonly OciIdMapping[]): string =>

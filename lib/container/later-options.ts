@@ -68,11 +68,6 @@ export interface CommitOptions {
   message?: string;
 }
 
-export interface FsChange {
-  path: string;
-  kind: 'added' | 'modified' | 'deleted';
-}
-
 export interface Snapshot {
   readonly id: string;
   readonly name: string;

@@ -11,7 +11,6 @@ import type {
   CopyOptions,
   EgressPolicy,
   Forward,
-  FsChange,
   LogEntry,
   PublishedPort,
   PublishSpec,
@@ -115,10 +114,6 @@ export class LaterVerbs {
 
   commit(_options?: CommitOptions): Promise<Image> {
     return refuse('commit()', 'version 0.3');
-  }
-
-  changes(): Promise<FsChange[]> {
-    return refuse('changes()', 'version 0.3');
   }
 
   snapshot(_options?: { name?: string }): Promise<Snapshot> {

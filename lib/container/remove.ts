@@ -4,6 +4,7 @@ import { Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import { ContainerRecords } from '../store/index.js';
 import type { ExitInfo } from './exit-info.js';
+import { endReadings } from './readings.js';
 import { endContainersWith, supervisedOf } from './registry.js';
 import { assertCan } from './state.js';
 import { killAndWait } from './stop.js';
@@ -37,6 +38,7 @@ async function remove(core: Supervised, force: boolean): Promise<void> {
   await core.starting;
   if (force) await killAndWait(core);
   else assertCan('remove', core.state.status, core.name);
+  await endReadings(core);
   await core.saved();
 
   await removeRecords(core);

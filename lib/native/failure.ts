@@ -57,6 +57,7 @@ const WRITES_TO_STORE: ReadonlySet<StepName> = new Set<StepName>([
   'importAttributes',
   'unpackWrite',
   'settle',
+  'export', // of a container, to be its image
 ]);
 
 /** Steps that go through a list of the plan: there, the index means something. */

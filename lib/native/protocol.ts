@@ -23,6 +23,7 @@ export const Type = {
   unpack: 40,
   settle: 41,
   export: 45,
+  diff: 46,
   welcome: 101,
   done: 102,
   failed: 103,
@@ -158,6 +159,10 @@ export const Tag = {
   unpackHidesAll: 216,
 
   exportLayer: 232,
+  diffForm: 233,
+  diffUpper: 234,
+  diffMountPoint: 235,
+  exportEntries: 236,
   exitCode: 150,
   exitSignal: 151,
   reason: 152,
@@ -256,6 +261,13 @@ export const SeccompPolicy = {
   profile: 3,
 } as const;
 export type SeccompPolicy = (typeof SeccompPolicy)[keyof typeof SeccompPolicy];
+
+export const DiffForm = {
+  changes: 1,
+  layer: 2,
+  whole: 3,
+} as const;
+export type DiffForm = (typeof DiffForm)[keyof typeof DiffForm];
 
 export const Reason = {
   exited: 0,

@@ -22,8 +22,9 @@ fi
 if [ "${1:-}" = fuzz-protocol ]; then
   mkdir -p "$build/protocol-corpus"
   sources='addon/launch/limits.cc addon/launch/oom.cc addon/plan/parse_limits.cc addon/layer/unpack_plan.cc'
-  for name in body channel children debug folders group_parents imports job journal launch_request \
-    log_writer loop options packet pools reply requests tasks_end tasks_freeze tasks_oom tasks_start; do
+  for name in body channel children debug diff_plan exports folders group_parents id_view import_attributes \
+    imports job journal launch_request log_writer loop options packet pools reply requests tasks_end tasks_freeze \
+    tasks_oom tasks_start; do
     sources="$sources addon/supervisor/$name.cc"
   done
   # shellcheck disable=SC2086

@@ -23,6 +23,7 @@ LOG = ('LogFile', [('LogPath', 'containers/a/log'), ('LogMaxBytes', 4096), ('Log
 BIND = ('Mount', [('MountKind', 1), ('MountTarget', '/in'), ('MountSource', '/etc')])
 UNPACK = [('UnpackTarget', 'layers/b'), ('UnpackOffset', 0), ('UnpackLength', 9), ('UnpackMaxBytes', 99),
           ('UnpackMaxEntries', 9)]
+DIFF = [('DiffForm', 2), ('DiffUpper', 'containers/a/upper')]
 RUNNING = packet('Launch', LAUNCH + [('WantStarted', 1), ('TimeoutMs', 9)], 2)
 
 CONVERSATIONS = {
@@ -52,6 +53,10 @@ CONVERSATIONS = {
     'unpack': HELLO + packet('Unpack', UNPACK, 2, fds=2) + packet('Kill', [('Target', 2)], 3),
     'unpack-none': HELLO + packet('Unpack', UNPACK, 2) + packet('Unpack', UNPACK[1:], 3, fds=1),
     'settle': HELLO + packet('Settle', [('UnpackTarget', 'layers/b'), ('Layer', 'layers/a')], 2),
+    'diff': HELLO + packet('Diff', DIFF + [('Layer', 'layers/a'), ('DiffMountPoint', '/in')], 2, fds=1)
+    + packet('Kill', [('Target', 2)], 3),
+    'diff-host': HELLO + packet('Diff', DIFF + [
+        ('ImportSource', '/usr'), ('UidMap', '0 1 9\n'), ('GidMap', '0 1 9\n')], 2, fds=1),
     'warm': HELLO + packet('Warm', [('Layer', 'layers/a'), ('Layer', 'layers/b')], 2),
     'resize': HELLO + packet('Resize', [('Target', 2), ('Columns', 80), ('Rows', 25)], 3),
     'close': HELLO + RUNNING + packet('Close', [], 3) + RUNNING,

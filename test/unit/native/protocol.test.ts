@@ -34,6 +34,7 @@ describe('lib/native/ mirrors the headers of the native part', () => {
     'HookPoint',
     'SeccompPolicy',
     'Reason',
+    'DiffForm',
     'CgroupMode',
     'Control',
     'DeviceAccess',
