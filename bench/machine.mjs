@@ -35,6 +35,23 @@ export class Undo {
   }
 }
 
+/** Starts something at its first use and remembers why it could not. @template T @param {() => T} make */
+export function once(make) {
+  /** @type {{ value: T } | { error: unknown } | undefined} */
+  let state;
+  return () => {
+    if (state === undefined) {
+      try {
+        state = { value: make() };
+      } catch (error) {
+        state = { error };
+      }
+    }
+    if ('error' in state) throw state.error;
+    return state.value;
+  };
+}
+
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
 

@@ -27,9 +27,9 @@ export class Ours {
   /**
    * @param {import('./machine.mjs').Machine} machine
    * @param {import('./machine.mjs').Undo} undo
-   * @param {{ uid?: number, name: string }} options
+   * @param {{ uid?: number, name: string, script?: string, prefix?: string[] }} options  `prefix`: of its command
    */
-  static start(machine, undo, { uid, name }) {
+  static start(machine, undo, { uid, name, script = 'child.mjs', prefix = [] }) {
     if (!existsSync(ENTRY)) throw new Unavailable('dist/ is missing: npm run build');
     if (uid !== undefined && !isReachable(BENCH)) {
       throw new Unavailable('an ordinary user may not read the folder of this package');
@@ -37,16 +37,15 @@ export class Ours {
     const folder = join(machine.folder, name);
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     if (uid !== undefined) chownSync(folder, uid, uid);
-    const child = start(
-      process.execPath,
-      ['--expose-gc', join(BENCH, 'child.mjs'), folder, machine.image, pathToFileURL(ENTRY).href],
-      {
-        stdio: ['pipe', 'pipe', 'inherit'],
-        cwd: '/',
-        env: { PATH: process.env['PATH'], HOME: folder, TMPDIR: folder, NODE_ENV: 'production' },
-        ...(uid === undefined ? {} : { uid, gid: uid }),
-      },
-    );
+    const what = script === 'child.mjs' ? [folder, machine.image] : [folder];
+    const program = [process.execPath, '--expose-gc', join(BENCH, script), ...what];
+    const [file = '', ...args] = [...prefix, ...program, pathToFileURL(ENTRY).href];
+    const child = start(file, args, {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      cwd: '/',
+      env: { PATH: process.env['PATH'], HOME: folder, TMPDIR: folder, NODE_ENV: 'production' },
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    });
     const ended = new Promise((resolve) => child.once('exit', resolve));
     const ours = new Ours(child);
     undo.push(async () => {
@@ -73,6 +72,10 @@ export class Ours {
     const answer = JSON.parse(value);
     if (answer.error !== undefined) throw new Unavailable(answer.error);
     return answer.value;
+  }
+
+  get pid() {
+    return this.#child.pid ?? 0;
   }
 
   async end() {

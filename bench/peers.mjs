@@ -210,7 +210,7 @@ export async function podmanRun(machine, count) {
 
 // ---- docker -------------------------------------------------------------------------------------
 
-/** A dockerd of the benchmark's own, in its own network and mount namespace, without a bridge. */
+/** A dockerd of the benchmark's own, in a network and a mount namespace that are not the host's, without a bridge. */
 export class Docker {
   /** @param {Machine} machine @param {string} client @param {string} host @param {string} container */
   constructor(machine, client, host, container) {
@@ -223,8 +223,9 @@ export class Docker {
   /**
    * @param {Machine} machine
    * @param {Undo} undo
+   * @param {import('./image-peers.mjs').Network} network
    */
-  static async start(machine, undo) {
+  static async start(machine, undo, network) {
     if (!hasProgram('dockerd')) throw new Unavailable('dockerd is not installed');
     // The client that came with the daemon, where another one is first in PATH.
     const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
@@ -236,9 +237,10 @@ export class Docker {
     // /run is its own as well: the daemon and its shims leave folders there. Neither tracked nor in
     // the terminal's process group: on Ctrl-C its containers go first.
     const daemon = spawn(
-      'unshare',
+      network.prefix[0] ?? '',
       [
-        ...['--net', '--mount', '--propagation', 'private', 'sh', '-c'],
+        ...network.prefix.slice(1),
+        ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
         ...['mount -t tmpfs run /run && exec "$@"', 'sh', 'dockerd'],
         ...['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')],
         ...['--pidfile', join(folder, 'pid'), '--host', host, '--storage-driver', 'overlay2'],

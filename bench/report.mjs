@@ -124,6 +124,8 @@ What is compared with what:
 - **peers**: whole processes, from before \`posix_spawn\` to after \`wait4\` in a small C program. \`crun\`, \`runc\` and
   \`bwrap\` work on a plain folder (no overlay) and without a seccomp filter; \`docker\` is the command line client and a
   daemon that is up, with its defaults and \`--network none\`.
+- **images**: from the call of \`Image.load\` or \`Image.pull\` to an image that can run, on the disk; peers as above, the
+  daemons up. The floor makes a folder of each layer, one after the other, and leaves them in the page cache.
 
 ${targetsText(targets)}
 

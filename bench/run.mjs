@@ -1,7 +1,7 @@
 // npm run bench [-- --only NAME] [--rounds N] [--quick] [--write] [--vm] [--json FILE]
 //
 // Measures the library, the floors and the peers in one run and prints a page of tables. --only
-// takes one of: start, limits, alone, exec, first-byte, rate, loop, cpu, idle, rootless, opening, cat (may
+// takes one of: start, limits, alone, exec, first-byte, rate, loop, cpu, idle, rootless, opening, cat, images (may
 // be given several times). --write puts the page into BENCHMARKS.md. See bench/README.md.
 
 import { execFileSync } from 'node:child_process';
@@ -14,11 +14,14 @@ import {
   describeMachine,
   endPrograms,
   makeMachine,
+  once,
   othersShare,
   Unavailable,
   Undo,
 } from './machine.mjs';
 import { Ours, ORDINARY_USER, rootlessObstacle } from './ours.mjs';
+import { benchImages } from './images.mjs';
+import { Network } from './image-peers.mjs';
 import { bwrap, Docker, floor, floorRate, ociExec, ociRun, podmanRun } from './peers.mjs';
 import { page, percentile, vmPart } from './report.mjs';
 
@@ -150,23 +153,6 @@ function inTheVm() {
   return JSON.parse(stdout.slice(stdout.indexOf('{'), stdout.lastIndexOf('}') + 1));
 }
 
-/** Starts something at its first use and remembers why it could not. @template T @param {() => T} make */
-function once(make) {
-  /** @type {{ value: T } | { error: unknown } | undefined} */
-  let state;
-  return () => {
-    if (state === undefined) {
-      try {
-        state = { value: make() };
-      } catch (error) {
-        state = { error };
-      }
-    }
-    if ('error' in state) throw state.error;
-    return state.value;
-  };
-}
-
 /** @returns {Promise<void>} */
 async function main() {
   const others = await othersShare();
@@ -183,7 +169,8 @@ async function main() {
     if (obstacle !== undefined) throw new Unavailable(obstacle);
     return Ours.start(machine, undo, { name: 'rootless', uid: ORDINARY_USER });
   });
-  const docker = once(async () => await Docker.start(machine, undo));
+  const network = once(async () => await Network.start(undo));
+  const docker = once(async () => await Docker.start(machine, undo, await network()));
 
   /** @type {import('./report.mjs').Table[]} */
   const tables = [];
@@ -621,6 +608,22 @@ async function main() {
     );
   }
 
+  if (wanted('images') && !interrupted) {
+    try {
+      const bench = { machine, undo, quick, rounds, compare, docker, network };
+      const images = await benchImages(bench);
+      tables.push(...images.tables);
+      targets.push(...images.targets);
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      tables.push({
+        title: 'Images',
+        rows: [{ name: 'caisson', unit: '', note: error.message }],
+        notes: [],
+      });
+    }
+  }
+
   const result = {
     machine: { ...describeMachine(), othersPercent: Math.round(others * 100) },
     versions: [
@@ -629,6 +632,9 @@ async function main() {
       ...version('bwrap', '--version'),
       ...version('dockerd', '--version'),
       ...version('podman', '--version'),
+      ...version('skopeo', '--version'),
+      ...version('umoci', '--version'),
+      ...version('ctr', '--version'),
     ],
     rounds,
     tables,
