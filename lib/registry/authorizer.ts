@@ -1,4 +1,5 @@
 import { invalid } from '../errors/arguments.js';
+import { CaissonError } from '../errors/index.js';
 import type { Auth } from '../runtime/options.js';
 import type { Attempt } from './answer.js';
 import type { Challenge } from './challenge.js';
@@ -79,8 +80,14 @@ export class Authorizer {
     const shared = this.#tokenOf(scopes);
     // Of the registry's own documents nothing is asked there.
     const asking = { registry: attempt.registry, action: attempt.action, hint: this.hint };
-    const start = async (stop: AbortSignal): Promise<Token> =>
-      await server.fetch(scopes, trusted ? auth : undefined, asking, stop);
+    const start = async (stop: AbortSignal): Promise<Token> => {
+      try {
+        return await server.fetch(scopes, trusted ? auth : undefined, asking, stop);
+      } catch (error) {
+        if (CaissonError.is(error, 'ERR_REGISTRY_DENIED')) this.#auth.forget();
+        throw error;
+      }
+    };
     let token = await shared.get(start, signal);
     if (token.endsAt < performance.now()) {
       shared.forget();

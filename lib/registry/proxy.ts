@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { isLoopback } from './endpoint.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -15,14 +16,34 @@ export function proxyFor(url: URL, environment: Environment): string | undefined
   return proxy.includes('://') ? proxy : `http://${proxy}`;
 }
 
-/** `*`, `host`, `.suffix` or `*.suffix`, each with a port or without. A name stands for what lies below it, too. */
+/**
+ * `*`; `host`, `.suffix`, `*.suffix` or an address, each with a port or without; a network, `10.0.0.0/8`. A name stands
+ * for what lies below it, too.
+ */
 function isExcepted(url: URL, list: string): boolean {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = url.port || (url.protocol === 'https:' ? '443' : '80');
-  return list.split(/[\s,]+/).some((entry) => {
+  return list.split(/[\s,]+/).some((text) => {
+    const entry = text.toLowerCase();
     if (entry === '*') return true;
-    const match = /^(?:\*?\.)?(\[[^\]]*\]|[^:]+)(?::(\d+))?$/.exec(entry.toLowerCase());
-    const name = match?.[1];
-    if (name === undefined || (match?.[2] ?? port) !== port) return false;
-    return url.hostname === name || url.hostname.endsWith(`.${name}`);
+    if (isIP(entry) > 0 || entry.includes('/')) return isWithin(host, entry);
+    const [, address, name = '', own = port] =
+      /^(?:\[([^\]]*)\]|(?:\*?\.)?([^:]*))(?::(\d+))?$/.exec(entry) ?? [];
+    if (own !== port) return false;
+    if (address !== undefined || isIP(name) > 0) return isWithin(host, address ?? name);
+    return name !== '' && isIP(host) === 0 && (host === name || host.endsWith(`.${name}`));
   });
+}
+
+/** Whether `host` is an address of this network, `address/bits`, or is this address. */
+function isWithin(host: string, network: string): boolean {
+  const [address = '', bits] = network.split('/');
+  const [family, longest] =
+    isIP(address) === 6 ? (['ipv6', 128] as const) : (['ipv4', 32] as const);
+  const length = bits === undefined ? longest : Number(bits || Number.NaN);
+  if (isIP(address) === 0 || isIP(host) !== isIP(address)) return false;
+  if (!(Number.isInteger(length) && length >= 0 && length <= longest)) return false;
+  const block = new BlockList();
+  block.addSubnet(address, length, family);
+  return block.check(host, family);
 }

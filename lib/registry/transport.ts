@@ -77,6 +77,10 @@ export class Transport {
   /** One for each way of connecting, made on first use. */
   async #dispatcher(url: URL, settings: TlsSettings): Promise<Dispatcher> {
     const proxy = proxyFor(url, process.env);
+    if (proxy !== undefined && !isHttp(proxy)) {
+      // Not shown: it may hold a password.
+      throw new Error('the proxy that the environment names is no URL of HTTP or HTTPS');
+    }
     const key = JSON.stringify([proxy, settings]);
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
@@ -86,6 +90,9 @@ export class Transport {
     return await dispatcher;
   }
 }
+
+const isHttp = (url: string): boolean =>
+  URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
 
 async function makeDispatcher(
   proxy: string | undefined,

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { createServer as createHttp, request, type Server } from 'node:http';
+import { createServer as createHttp, request, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { once } from 'node:events';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { Registry } from '../../lib/index.js';
 import { atEnd, undoAtEnd } from '../helpers/at-end.js';
@@ -41,10 +42,14 @@ async function listen(server: Server): Promise<number> {
 }
 
 /** A proxy for whom every name is this port. */
-async function proxy(port: number): Promise<{ readonly url: string; readonly asked: string[] }> {
+async function proxy(
+  port: number,
+): Promise<{ readonly url: string; readonly asked: string[]; readonly credentials: unknown[] }> {
   const asked: string[] = [];
+  const credentials: unknown[] = [];
   const server = createHttp((incoming, outgoing) => {
     asked.push(`${incoming.method} ${incoming.url}`);
+    credentials.push(incoming.headers['proxy-authorization']);
     const { pathname } = new URL(incoming.url ?? '', 'http://x');
     const { method, headers } = incoming;
     const onward = request(
@@ -58,6 +63,7 @@ async function proxy(port: number): Promise<{ readonly url: string; readonly ask
   });
   server.on('connect', (incoming, socket: Socket, head: Buffer) => {
     asked.push(`CONNECT ${incoming.url}`);
+    credentials.push(incoming.headers['proxy-authorization']);
     const onward = connect(port, '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n');
       onward.write(head);
@@ -66,7 +72,7 @@ async function proxy(port: number): Promise<{ readonly url: string; readonly ask
     for (const one of [onward, socket])
       one.on('error', () => [onward, socket].forEach((each) => each.destroy()));
   });
-  return { url: `http://127.0.0.1:${await listen(server)}`, asked };
+  return { url: `http://127.0.0.1:${await listen(server)}`, asked, credentials };
 }
 
 function registry(...args: ConstructorParameters<typeof Registry>): Registry {
@@ -104,4 +110,42 @@ describe('proxies of the environment', () => {
     await registry(`127.0.0.1:${port}`).ping();
     expect(asked).toHaveLength(2);
   });
+
+  test('one that wants a name and a password, to whom alone they go', async () => {
+    const { ca, tls } = await authority('DNS:registry.example');
+    const cert = { cert: readFileSync(tls.certificate), key: readFileSync(tls.key) };
+    const seen: unknown[] = [];
+    const note: RequestListener = ({ headers }, response) => {
+      seen.push(headers['proxy-authorization']);
+      response.end('{}');
+    };
+    const BASIC = `Basic ${Buffer.from('user:p@ss').toString('base64')}`;
+    const withUser = (url: string): string => url.replace('//', '//user:p%40ss@');
+
+    const secure = await proxy(await listen(createHttps(cert, note)));
+    process.env['HTTPS_PROXY'] = withUser(secure.url);
+    await registry('registry.example', { ca }).ping();
+    expect(new Set(secure.credentials)).toEqual(new Set([BASIC]));
+    expect(new Set(seen)).toEqual(new Set([undefined]));
+
+    const plain = await proxy(await listen(createHttp((_request, response) => response.end('{}'))));
+    process.env['HTTP_PROXY'] = withUser(plain.url);
+    await registry('registry.example', { plainHttp: true }).ping();
+    expect(new Set(plain.credentials)).toEqual(new Set([BASIC]));
+  });
+
+  test.each(['socks5://user:secret@127.0.0.1:1', 'http://user:secret@:x'])(
+    'one that cannot be one is an error, which does not show it: %s',
+    async (url) => {
+      process.env['HTTPS_PROXY'] = url;
+      const error = await registry('registry.example')
+        .ping()
+        .catch((one: unknown) => one);
+      expect(error).toMatchObject({
+        code: 'ERR_REGISTRY_UNREACHABLE',
+        details: { reason: expect.stringContaining('proxy') },
+      });
+      expect(inspect(error, { depth: 9 })).not.toContain('secret');
+    },
+  );
 });

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   readFileSync,
+  rmdirSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -11,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DockerConfig } from '../../../lib/registry/docker-config.js';
+import { parseManifest } from '../../../lib/registry/manifest.js';
 import { MEDIA_TYPES } from '../../../lib/store/images.js';
 import type { Auth } from '../../../lib/runtime/options.js';
 import { json, recorder, type Handler, type Recorder } from '../../helpers/recorder.js';
@@ -195,6 +198,32 @@ describe('tokens', () => {
     ]);
   });
 
+  test('a registry that says what it wants at /v2/ alone, also of a token that has ended', async () => {
+    let given = 0;
+    const server = await recorder();
+    server.handler = async (request, response, raw) => {
+      if (request.url.startsWith('/token')) json(response, 200, { token: `T${++given}` });
+      else if (request.url === '/v2/')
+        await guarded('none', bearer(`${server.url}/token`))(request, response, raw);
+      else if (request.headers['authorization'] === 'Bearer T2') await good(request, response, raw);
+      else json(response, 401, {});
+    };
+    const client = registries().client(server.host);
+    await client.manifest('a', 'b');
+    expect(server.credentials).toEqual(['Bearer T1', 'Bearer T2']);
+  });
+
+  test('a registry that takes none of its own tokens is asked twice, and no more', async () => {
+    let given = 0;
+    const server = await withTokens((_request, response) =>
+      json(response, 200, { token: `T${++given}x` }),
+    );
+    const client = registries().client(server.host);
+    expect(await codeOf(client.manifest('a', 'b'))).toBe('ERR_REGISTRY_DENIED');
+    expect(server.log().filter((line) => line.includes('manifests'))).toHaveLength(2);
+    expect(given).toBe(2);
+  });
+
   test('a token server that fails for a moment is asked again', async () => {
     let asked = 0;
     const server = await withTokens((request, response, raw) =>
@@ -253,7 +282,7 @@ describe('tokens', () => {
 
 // SECURITY: each with two recording servers, whose Authorization headers are all looked at.
 describe('credentials stay with the host that they were given for', () => {
-  test('containerd CVE-2020-15157, Helm CVE-2021-32690: not where a blob is redirected to', async () => {
+  test('Helm CVE-2021-32690: not where a blob is redirected to', async () => {
     const bytes = randomBytes(10);
     const storage = await recorder((_request, response) => void response.writeHead(200).end(bytes));
     const server = await recorder(
@@ -302,6 +331,32 @@ describe('credentials stay with the host that they were given for', () => {
       code: 'ERR_REGISTRY_DENIED',
       hint: expect.stringContaining(foreign.host),
     });
+  });
+
+  test('containerd CVE-2020-15157: nor to the `urls` of a layer, which nobody asks', async () => {
+    const foreign = await recorder();
+    const bytes = randomBytes(10);
+    const layer = { ...blobOf(bytes), urls: [`${foreign.url}/layer`] };
+    const server = await recorder(
+      guarded(BASIC, 'Basic', (request, response) => {
+        if (request.url.includes('blobs')) return void response.writeHead(404).end();
+        const config = blobOf(Buffer.from('{}'), MEDIA_TYPES.config);
+        const foreignType = `${MEDIA_TYPES.layerTar.replace('.v1', '.nondistributable.v1')}+gzip`;
+        json(response, 200, {
+          schemaVersion: 2,
+          config,
+          layers: [{ ...layer, mediaType: foreignType }],
+        });
+      }),
+    );
+    const client = registries({ host: server.host, auth: AUTH }).client(server.host);
+    const fetched = await client.manifest('a', 'b');
+    const read = parseManifest({ mediaType: '', bytes: fetched.bytes }, 'a');
+    const [found] = read.kind === 'image' ? read.layers : [];
+    expect(await codeOf(client.fetchBlob('a', found!, new MemorySink()))).toBe(
+      'ERR_REGISTRY_FAILED',
+    );
+    expect(foreign.requests).toEqual([]);
   });
 
   test('nor an identity token; unless the user has said so', async () => {
@@ -423,9 +478,34 @@ describe('Docker’s config.json', () => {
     );
   });
 
-  test('a FIFO is an error, not an end', async () => {
-    mkdirSync(join(docker.folder, 'config.json'));
+  test('a folder, and a FIFO, are errors, not ends', async () => {
+    const path = join(docker.folder, 'config.json');
+    mkdirSync(path);
     expect(await codeOf(find('r.example'))).toBe('ERR_CREDENTIALS_FAILED');
+    rmdirSync(path);
+    execFileSync('mkfifo', [path]);
+    expect(await codeOf(find('r.example'))).toBe('ERR_CREDENTIALS_FAILED');
+  });
+
+  test.each<[string, (server: Recorder) => Handler]>([
+    ['the registry', () => guarded(BASIC, 'Basic')],
+    [
+      'its token server',
+      (server) => async (request, response, raw) => {
+        const rest = guarded('Bearer T', bearer(`${server.url}/token`));
+        const handler = request.url.startsWith('/token') ? guarded(BASIC, 'Basic', tokens()) : rest;
+        await handler(request, response, raw);
+      },
+    ],
+  ])('what %s refused is looked for anew: somebody may have logged in', async (_name, made) => {
+    const server = await recorder();
+    server.handler = made(server);
+    const client = registries().client(server.host);
+    for (const auth of ['user:wrong', 'user:pass:word']) {
+      write({ auths: { [server.host]: { auth: base64(auth) } } });
+      const code = await codeOf(client.manifest('a', 'b'));
+      expect(code).toBe(auth === 'user:wrong' ? 'ERR_REGISTRY_DENIED' : 'success');
+    }
   });
 
   test('stores as docker does: what else is there stays, nobody else can read it', async () => {

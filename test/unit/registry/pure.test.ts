@@ -133,6 +133,11 @@ describe('endpoints', () => {
     expect(origin(domain)).toEqual(expected);
   });
 
+  test('Docker Hub is searched elsewhere, the others where they are', () => {
+    expect(endpointsOf('docker.io', []).origin.search).toBe('index.docker.io');
+    expect(endpointsOf('r.example:5000', []).origin.search).toBe('r.example:5000');
+  });
+
   test('a mirror has not the credentials of what it mirrors', () => {
     const { mirrors, origin: hub } = endpointsOf('docker.io', settings);
     expect(hub.auth).toEqual({ username: 'u', password: 'p' });
@@ -168,6 +173,24 @@ describe('proxies', () => {
     ['https://a.example/', { ...ALL, NO_PROXY: 'a.example:8443' }, 'http://s:1'],
     ['https://a.example:8443/', { ...ALL, NO_PROXY: 'a.example:8443' }, undefined],
     ['https://[fd00::1]/', { ...ALL, NO_PROXY: '[fd00::1]' }, undefined],
+    ['https://[fd00::1]/', { ...ALL, NO_PROXY: 'FD00:0::1' }, undefined],
+    ['https://[fd00::1]:5/', { ...ALL, NO_PROXY: '[fd00::1]:5' }, undefined],
+    ['https://[fd00::1]:5/', { ...ALL, NO_PROXY: '[fd00::1]:6' }, 'http://s:1'],
+    ['https://[fd00::1]/', { ...ALL, NO_PROXY: 'fd00::/8' }, undefined],
+    ['https://[fe00::1]/', { ...ALL, NO_PROXY: 'fd00::/8, 10.0.0.0/8' }, 'http://s:1'],
+    ['https://10.1.2.3/', { ...ALL, NO_PROXY: '10.1.2.3' }, undefined],
+    ['https://10.1.2.3:5000/', { ...ALL, NO_PROXY: '10.1.2.3:5000' }, undefined],
+    ['https://10.1.2.3/', { ...ALL, NO_PROXY: '10.1.2.3:5000' }, 'http://s:1'],
+    ['https://10.1.2.3/', { ...ALL, NO_PROXY: '192.168.0.0/16,10.0.0.0/8' }, undefined],
+    ['https://11.1.2.3/', { ...ALL, NO_PROXY: '192.168.0.0/16,10.0.0.0/8' }, 'http://s:1'],
+    ['https://11.1.2.3/', { ...ALL, NO_PROXY: '0.0.0.0/0' }, undefined],
+    [
+      'https://10.1.2.3/',
+      { ...ALL, NO_PROXY: '10.0.0.0/33,10.0.0.0/,10.0.0.0/x,x/8,2.3' },
+      'http://s:1',
+    ],
+    ['https://a.example/', { ...ALL, NO_PROXY: ', :443 . *.' }, 'http://s:1'],
+    ['https://a.example/', { ...ALL, NO_PROXY: 'A.Example:443' }, undefined],
   ])('%s with %j: %s', (url, environment, proxy) => {
     expect(proxyFor(new URL(url), environment)).toBe(proxy);
   });

@@ -28,6 +28,7 @@ describe('the grammar', () => {
     ['sub-dom1.foo.com/bar/baz/quux', 'sub-dom1.foo.com', 'bar/baz/quux', 'latest'],
     ['sub-dom1.foo.com/bar/baz/quux:long', 'sub-dom1.foo.com', 'bar/baz/quux', 'long'],
     ['b.gcr.io/test.example.com/my-app:a.b', 'b.gcr.io', 'test.example.com/my-app', 'a.b'],
+    [`a:${'t'.repeat(128)}`, 'docker.io', 'library/a', 't'.repeat(128)],
     ['xn--n3h.com/myimage:xn--n3h.com', 'xn--n3h.com', 'myimage', 'xn--n3h.com'],
     [`xn--7o8h.com/i:x@${DIGEST}`, 'xn--7o8h.com', 'i', 'x', DIGEST],
     ['foo_bar.com:8080', 'docker.io', 'library/foo_bar.com', '8080'],

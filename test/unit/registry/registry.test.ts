@@ -255,18 +255,34 @@ describe('one of an index', () => {
     );
   });
 
-  test('indexes without end', async () => {
-    const server = await recorder();
-    const index = documentOf(MEDIA_TYPES.index, {
-      schemaVersion: 2,
-      manifests: [{ mediaType: MEDIA_TYPES.index, digest: `sha256:${'1'.repeat(64)}`, size: 1 }],
-    });
-    server.handler = open((_request, response) => {
-      response.writeHead(200, { 'content-type': MEDIA_TYPES.index }).end(index.bytes);
-    });
-    // Each would have to be named by what it holds: the first step is refused already.
-    await expect(registry(server.host).config('a')).rejects.toMatchObject({
-      code: 'ERR_DIGEST_MISMATCH',
-    });
+  test.each([
+    [3, 'success'],
+    [9, 'ERR_IMAGE_INVALID'],
+  ])('%i indexes, each in the next: %s', async (depth, outcome) => {
+    const { manifest, config } = imageParts(undefined, [1]);
+    const configBytes = Buffer.concat(await config.open(0, config.size).toArray());
+    const documents = [manifest];
+    for (let i = 0; i < depth; i++) {
+      const { mediaType, digest, size } = documents[0] ?? manifest;
+      const platform = { os: 'linux', architecture: 'amd64' };
+      const manifests = [{ mediaType, digest, size, platform }];
+      documents.unshift(documentOf(MEDIA_TYPES.index, { schemaVersion: 2, manifests }));
+    }
+    const server = await recorder(
+      open(({ url }, response) => {
+        const name = url.slice(url.lastIndexOf('/') + 1);
+        if (name === config.digest) return void response.writeHead(200).end(configBytes);
+        const found = documents.find(
+          ({ digest }, i) => name === digest || (name === 'b' && i === 0),
+        );
+        response.writeHead(200, { 'content-type': found?.mediaType }).end(found?.bytes);
+      }),
+    );
+    const call = registry(server.host).config('a:b', { platform: 'linux/amd64' });
+    const found = call.then(
+      () => 'success',
+      (error: unknown) => (error as { code: string }).code,
+    );
+    expect(await found).toBe(outcome);
   });
 });
