@@ -4,13 +4,16 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
-import { expect } from 'vitest';
+import { afterEach, beforeAll, expect } from 'vitest';
 
+import { Runtime } from '../lib/index.js';
+import { startRegistry, USER } from './helpers/docker-registry.js';
+import { busyboxLayer, digestAt, gnuTar, imageRegistry } from './helpers/image-registry.js';
 import { checkLeaks } from './helpers/leak.js';
 import { limitable } from './helpers/limitable.js';
 import { needs } from './helpers/needs.js';
 import { repository } from './helpers/native.js';
-import { tempFolder } from './helpers/temp.js';
+import { fileFolder, tempFolder, tempStore } from './helpers/temp.js';
 
 const { describe, test } = process.getuid?.() === 0 ? needs('native') : needs('native', 'userns');
 
@@ -63,6 +66,12 @@ const EXPECTED: Record<string, (stdout: string) => void> = {
   'pull.mjs': (stdout) => {
     expect(stdout).toBe('usage: pull.mjs IMAGE [COMMAND...]\n');
   },
+  'push.mjs': (stdout) => {
+    expect(stdout).toBe('usage: push.mjs IMAGE REGISTRY/NAME:TAG\n');
+  },
+  'air-gap.mjs': (stdout) => {
+    expect(stdout).toBe('usage: air-gap.mjs save IMAGE FILE | load FILE [STORE]\n');
+  },
   'test-fixture.mjs': (stdout) => {
     expect(stdout).toMatch(/^(# |ℹ )pass 2$/m);
     expect(stdout).toMatch(/^(# |ℹ )fail 0$/m);
@@ -76,38 +85,15 @@ describe('examples', () => {
     test(`${name} runs and leaves nothing`, { timeout: 60_000 }, async () => {
       const check = EXPECTED[name];
       if (check === undefined) throw new Error(`test/examples.test.ts does not know ${name}`);
-      check(await run(join(repository, 'examples', name)));
+      check(await run(example(name)));
     });
-  }
-
-  /** What a shell on a terminal shows that runs `line` there, when this is typed as soon as that is seen. */
-  async function onTerminal(
-    line: string,
-    typed: [seen: string | RegExp, keys: string][],
-  ): Promise<string> {
-    const pty = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)';
-    const child = spawn('/usr/bin/python3', ['-c', pty, 'sh', '-c', line], { timeout: 50_000 });
-    let [all, shown] = ['', ''];
-    child.stdout.on('data', (bytes: Buffer) => {
-      all += bytes.toString();
-      shown += bytes.toString();
-      const next = typed[0];
-      const at = next === undefined ? -1 : shown.search(next[0]);
-      if (next === undefined || at < 0) return;
-      typed.shift();
-      shown = '';
-      setTimeout(() => child.stdin.write(next[1]), 500); // what is to hear it has begun by then
-    });
-    await once(child, 'close');
-    expect(typed, JSON.stringify(all)).toEqual([]);
-    return all;
   }
 
   test(
     'shell.mjs feels like a shell, and leaves the terminal as it was',
     { timeout: 60_000 },
     async () => {
-      const shell = `${process.execPath} ${join(repository, 'examples', 'shell.mjs')} bash --norc`;
+      const shell = `${process.execPath} ${example('shell.mjs')} bash --norc`;
       const line = `stty rows 33 cols 99; ${shell}; echo "code=$?"; stty -a`;
       const all = await onTerminal(line, [
         [/[$#] /, 'stty size; tty; sleep 1001\r'],
@@ -149,12 +135,121 @@ describe('examples', () => {
   });
 });
 
+describe('examples with a registry', { timeout: 60_000 }, () => {
+  const { test } = needs('registry', 'skopeo', 'busybox');
+  const folder = fileFolder('examples');
+  const r = imageRegistry(folder);
+  const [pull, push, airGap] = ['pull', 'push', 'air-gap'].map((name) => example(`${name}.mjs`));
+  let name = '';
+  checkLeaks();
+
+  beforeAll(async () => {
+    const layers = [busyboxLayer(folder), gnuTar(folder, { text: 'from afar\n' }, 'text')];
+    name = await r.publish({ layers, config: { Cmd: ['/bin/cat', '/text'] } });
+  });
+  // They use the usual store.
+  afterEach(async () => {
+    await using runtime = await Runtime.open();
+    for (const image of await runtime.images.list()) {
+      if (image.tags.some((tag) => tag.startsWith(r.proxy.host))) await image.remove();
+    }
+  });
+
+  test('pull.mjs pulls and runs', async () => {
+    expect(await run(pull!, name)).toMatch(/: 2 layers, \d+ MB unpacked\nfrom afar\n$/);
+    expect(await run(pull!, name, '/bin/ls', '/text')).toMatch(/\n\/text\n$/);
+  });
+
+  test('pull.mjs on a terminal shows how far each layer is, in lines that stay', async () => {
+    const all = await onTerminal(`${process.execPath} ${pull} ${name}`, []);
+    const [progress = '', rest = ''] = all.split(`${name}: 2 layers`);
+    expect(progress).toMatch(/^[0-9a-f]{12} {2}waiting +0 %\r\n/m);
+    expect(progress).toMatch(/^[0-9a-f]{12} {2}done +100 %\r\n/m);
+    // Each time over the lines of before; nothing of them is left.
+    expect(progress.split('\x1b[J').slice(1, -1)).toSatisfy((screens: string[]) =>
+      screens.every((screen) => {
+        const lines = screen.split('\r\n').length - 1;
+        return lines >= 1 && lines <= 2 && screen.endsWith(`\x1b[${lines}A`);
+      }),
+    );
+    expect(progress.endsWith('\x1b[J')).toBe(true);
+    expect(rest).toContain('from afar');
+  });
+
+  test('push.mjs pushes to a registry that wants a name and a password', async () => {
+    await using registry = await startRegistry(join(folder, 'private'), { auth: 'htpasswd' });
+    const target = `${registry.host}/team/app:1`;
+    const env = {
+      ...process.env,
+      REGISTRY_USER: USER.username,
+      REGISTRY_PASSWORD: USER.password,
+      DOCKER_CONFIG: folder,
+    };
+    const denied = await ended(push!, [name, target], { ...env, REGISTRY_PASSWORD: 'wrong' });
+    expect(denied).toMatchObject({ code: 1, stderr: '' });
+    expect(denied.stdout).toContain(registry.host);
+    expect(denied.stdout).toContain('401');
+
+    const { stdout, stderr } = await ended(push!, [name, target], env);
+    expect(stderr).toBe('');
+    expect(stdout.match(/: sent, \d+ kB$/gm)).toHaveLength(3);
+    expect(stdout).toContain(`${target}@${digestAt(r.direct(name))}\n`);
+    expect((await ended(push!, [name, target], env)).stdout.match(/: is there$/gm)).toHaveLength(3);
+  });
+
+  test('air-gap.mjs carries an image to a store that no registry is near', async () => {
+    const file = join(folder, 'image.tar');
+    expect(await run(airGap!, 'save', name, file)).toMatch(
+      /image\.tar: .*, sha256:[0-9a-f]{64}\n$/,
+    );
+    const asked = r.proxy.seen.length;
+    await using store = await tempStore();
+    const loaded = await run(airGap!, 'load', file, store.root);
+    expect(loaded).toMatch(/^127\.0\.0\.1:\d+\/image-1:1: sha256:[0-9a-f]{64}\nfrom afar\n$/);
+    expect(r.proxy.seen).toHaveLength(asked);
+  });
+});
+
+/** What a shell on a terminal shows that runs `line` there, when this is typed as soon as that is seen. */
+async function onTerminal(
+  line: string,
+  typed: [seen: string | RegExp, keys: string][],
+): Promise<string> {
+  const pty = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)';
+  const child = spawn('/usr/bin/python3', ['-c', pty, 'sh', '-c', line], { timeout: 50_000 });
+  let [all, shown] = ['', ''];
+  child.stdout.on('data', (bytes: Buffer) => {
+    all += bytes.toString();
+    shown += bytes.toString();
+    const next = typed[0];
+    const at = next === undefined ? -1 : shown.search(next[0]);
+    if (next === undefined || at < 0) return;
+    typed.shift();
+    shown = '';
+    setTimeout(() => child.stdin.write(next[1]), 500); // what is to hear it has begun by then
+  });
+  await once(child, 'close');
+  expect(typed, JSON.stringify(all)).toEqual([]);
+  return all;
+}
+
+const example = (name: string): string => join(repository, 'examples', name);
+
 /** Runs a program to its end and returns what it printed; a bad end or any word on stderr throws. */
-function run(file: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, [file], { timeout: 50_000 }, (error, stdout, stderr) => {
-      if (error === null && stderr === '') resolve(stdout);
-      else reject(new Error(`${file} ended badly\n${stdout}${stderr}`, { cause: error }));
-    });
+async function run(file: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await ended(file, args);
+  if (code === 0 && stderr === '') return stdout;
+  throw new Error(`${file} ended badly\n${stdout}${stderr}`);
+}
+
+function ended(
+  file: string,
+  args: readonly string[],
+  env = process.env,
+): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [file, ...args], { timeout: 50_000, env }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+    );
   });
 }

@@ -1,8 +1,7 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import { Container, Image, Runtime, type PullEvent } from '../../lib/index.js';
 import {
@@ -13,7 +12,6 @@ import {
   onBlobs,
 } from '../helpers/image-registry.js';
 import type { LayoutImage } from '../helpers/layout.js';
-import { repository } from '../helpers/native.js';
 import { needs } from '../helpers/needs.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 import { fileFolder } from '../helpers/temp.js';
@@ -253,20 +251,6 @@ test('two who pull the same at once download it once', async () => {
     expect(blobs.length - config.length).toBe(2);
   } finally {
     await other.close();
-  }
-});
-
-test('the example pulls and runs', async () => {
-  const name = await r.publish({ layers: [base()], config: { Cmd: ['/bin/ls', '/bin/cat'] } });
-  // It uses the default Runtime.
-  const example = join(repository, 'examples/pull.mjs');
-  const { stdout } = await promisify(execFile)(process.execPath, [example, name]);
-  expect(stdout).toMatch(/: 1 layers, \d+ MB unpacked\n\/bin\/cat\n$/);
-  const runtime = await Runtime.open();
-  try {
-    await (await runtime.images.get(name)).remove();
-  } finally {
-    await runtime.close();
   }
 });
 
