@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect } from 'vitest';
 
-import { Container, Runtime } from '../../lib/index.js';
+import { Container, Image, Runtime } from '../../lib/index.js';
 import { randomNumbers, ROUNDS, SEED } from '../helpers/chaos.js';
 import { output, umociLayout } from '../helpers/image-tools.js';
 import { checkLeaks } from '../helpers/leak.js';
@@ -45,14 +45,25 @@ const RESTLESS = `
 test(`a program killed at ${rounds} moments of loading leaves whole images, or none (CHAOS_SEED=${SEED})`, async () => {
   const random = randomNumbers(SEED);
   await using store = await tempStore();
+  const longest = 4 * (await timeOfLoad(store));
   let found = 0;
   for (let round = 0; round < rounds; round++) {
-    await killedOnce(store, random() ** 2 * 400);
+    await killedOnce(store, random() ** 2 * longest);
     found += await expectWhole(store);
   }
   // Either is there now and then, or the moments are badly chosen.
   expect(found).toBeGreaterThan(0);
 }, 600_000);
+
+/** How many milliseconds the machine takes for one now. */
+async function timeOfLoad({ options }: TempStore): Promise<number> {
+  await using runtime = await Runtime.open(options);
+  const began = performance.now();
+  const [image] = await Image.load(archive, { runtime });
+  const took = performance.now() - began;
+  await image?.remove({ force: true });
+  return took;
+}
 
 async function killedOnce({ options }: TempStore, ms: number): Promise<void> {
   const program = programs.start(RESTLESS, [JSON.stringify({ options, archive })]);
