@@ -140,9 +140,8 @@ Result<> LayerTree::MakeFolder(int folder_fd, const std::string& name, const std
   if (mkdirat(folder_fd, name.c_str(), 0700) != 0) return FailErrno(Step::kUnpackWrite);
   Folder& folder = folders_[path];
   folder = {};
+  // Nobody says of when it is. The same each time: a layer can be compared with another unpacking.
   folder.attributes.status.st_mode = S_IFDIR | 0755;
-  folder.attributes.status.st_mtim.tv_nsec = UTIME_OMIT;
-  folder.attributes.status.st_atim.tv_nsec = UTIME_OMIT;
   folder.is_omitted = omitted == Omitted::kYes;
   return {};
 }
@@ -245,8 +244,6 @@ Result<> LayerTree::Finish() {
   Folder& top = folders_[{}];
   if (top.attributes.status.st_mode == 0) {
     top.attributes.status.st_mode = S_IFDIR | 0755;
-    top.attributes.status.st_mtim.tv_nsec = UTIME_OMIT;
-    top.attributes.status.st_atim.tv_nsec = UTIME_OMIT;
   }
   // The top last: it is what owners were tried on.
   for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {

@@ -2,7 +2,7 @@ import { CaissonError } from '../errors/index.js';
 import type { FileLock } from '../native/types.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import type { Digest } from '../store/images.js';
-import { listImages } from './records.js';
+import { findById } from './records.js';
 import type { ResolvedImage } from './resolved-image.js';
 
 /** What a Runtime has resolved: the image's layers cannot go away while it holds this. */
@@ -32,13 +32,14 @@ export async function hold(parts: RuntimeParts, id: Digest): Promise<ResolvedIma
 
 async function take(parts: RuntimeParts, id: Digest): Promise<Hold> {
   const store = parts.store;
-  const record = (await listImages(store)).find((image) => image.id === id);
+  const record = await findById(store, id);
   if (record === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
   const { config, layers } = record;
   const lease = await store.leases.take(leaseName(id), layers, async () => {
     // Between the two looks it may have been removed.
     const { manifests } = await store.images.readIndex();
-    if (manifests.some(({ digest }) => digest === record.manifest.digest)) return;
+    const listed = new Set(manifests.map(({ digest }) => digest));
+    if (record.forms.some(({ manifest }) => listed.has(manifest.digest))) return;
     throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
   });
   parts.onClose(() => {

@@ -6,12 +6,19 @@ import { partsOf, type Runtime } from '../runtime/runtime.js';
 import type { Digest } from '../store/images.js';
 import type { ImageConfig } from './config.js';
 import { Image } from './image.js';
-import type { Operation } from './operation.js';
-import type { HostOptions, ImageListOptions, PruneImagesOptions, PullOptions } from './options.js';
+import { operation, type Operation } from './operation.js';
+import type {
+  HostOptions,
+  ImageListOptions,
+  PruneImagesOptions,
+  PullOptions,
+  VerifyOptions,
+} from './options.js';
 import type { PullEvent } from './pull.js';
 import { pruneImages } from './remove.js';
-import { parsePrune } from './request.js';
+import { parsePrune, parseVerify } from './request.js';
 import { imagesUsage, type ImagesUsage } from './usage.js';
+import { verifyStore, type VerifyEvent, type VerifyReport } from './verify.js';
 
 type Unbound<O> = Omit<O, 'runtime'>;
 
@@ -68,6 +75,27 @@ export class ImageStore {
     const request = parsePrune(options);
     throwIfAborted(request.signal);
     return await pruneImages(await partsOf(this.#runtime, 'prune images'), request);
+  }
+
+  /**
+   * Finds what is damaged: documents and blobs against their digests, unpacked layers against what their blobs hold.
+   * Nothing is changed without `repair`. Everything else goes on meanwhile; pulls, runs and removals too. Resolves with
+   * what it found, also when that is much.
+   *
+   * @example
+   * ```ts
+   * const { ok, problems } = await runtime.images.verify();
+   * for (const { kind, path, detail, images, fix } of problems) console.log(kind, path, detail, images, fix);
+   * ```
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`; `ERR_IMAGE_NOT_FOUND` for one of `images`; `ERR_RUNTIME_CLOSED`;
+   * `ERR_STORE_FULL`: a layer is unpacked beside the one that is there
+   */
+  verify(options?: Unbound<VerifyOptions>): Operation<VerifyReport, VerifyEvent> {
+    return operation(async (tell) => {
+      const request = parseVerify(options);
+      const parts = await partsOf(this.#runtime, 'verify the images');
+      return await verifyStore(parts, request, tell);
+    });
   }
 
   /**

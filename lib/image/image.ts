@@ -19,7 +19,8 @@ import type {
   RemoveImageOptions,
   SaveImageOptions,
 } from './options.js';
-import { findImage, hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
+import { findImage } from './find.js';
+import { hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
 import { familiar, parseReference } from '../registry/reference.js';
 import { pullImage, type PullEvent } from './pull.js';
 import { pushImage, type PushEvent } from './push.js';

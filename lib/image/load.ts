@@ -16,7 +16,7 @@ import { MEDIA_TYPES, type Digest } from '../store/images.js';
 import { holdComing } from './coming.js';
 import { descriptorOf, documentOf, jsonDocument, type Document } from './documents.js';
 import { layersOf, makeLayers, type MadeLayer, type WantedLayer } from './layers.js';
-import { addImage, listImages, tagImage, type ImageRecord } from './records.js';
+import { addImage, findById, listImages, tagImage, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 
 export interface LoadRequest extends CallRequest {
@@ -99,7 +99,7 @@ class Load {
     // What was no name where it was saved is none here.
     const known = [...new Set(names.flatMap((name) => normalize(name) ?? []))];
     // Without a manifest of its own it is the image that is here, whatever its layers are compressed with.
-    const here = (await listImages(this.#parts.store)).find(({ id }) => id === config.digest);
+    const here = await findById(this.#parts.store, config.digest);
     if (image.manifest === undefined && here !== undefined) return { names: known, here };
 
     const layers: LoadedLayer[] = [];
@@ -148,17 +148,17 @@ class Load {
       const made = new Map<ComingImage, MadeLayer[]>();
       for (const image of coming) made.set(image, await this.#layersOf(image));
       for (const image of images) {
-        const { id, manifest } =
+        const { id } =
           'here' in image ? image.here : await this.#list(image, made.get(image) ?? []);
         if ('here' in image) for (const name of image.names) await tagImage(store, id, name);
-        added.add(manifest.digest);
+        added.add(id);
         this.#parts.emit({ type: 'image.load', id, time: new Date() });
       }
     } finally {
       lease.release();
     }
     // Of two that have the same name the later one has it.
-    return (await listImages(store)).filter(({ manifest }) => added.has(manifest.digest));
+    return (await listImages(store)).filter(({ id }) => added.has(id));
   }
 
   async #list({ manifest, config, names }: ComingImage, layers: MadeLayer[]): Promise<ImageRecord> {

@@ -67,3 +67,16 @@ export interface PruneImagesOptions extends Call {
   /** `key` or `key=value`; all of them must match. */
   labels?: string | string[];
 }
+
+export interface VerifyOptions extends Call {
+  /** Names and ids of those to look at. @defaultValue all that the store has, and blobs that none of them needs */
+  images?: string[];
+  /** Unpacked layers too, and not blobs alone. @defaultValue `true` */
+  layers?: boolean;
+  /**
+   * Mend what can be mended of what is here: layers are made again of their blobs, but not under a container that uses
+   * them; damaged blobs go, so that a pull brings them again; an image whose manifest or configuration is damaged is
+   * taken off the list. @defaultValue `false`
+   */
+  repair?: boolean;
+}

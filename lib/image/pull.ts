@@ -17,7 +17,8 @@ import { holdComing } from './coming.js';
 import { documentOf, parseImageDocument, type Document } from './documents.js';
 import { layersOf, makeLayers, type LayerStatus } from './layers.js';
 import type { Tell } from './operation.js';
-import { addImage, findByReference, type ImageRecord } from './records.js';
+import { findByReference } from './find.js';
+import { addImage, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 
 /** How far one layer is. */

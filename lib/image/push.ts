@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { throwIfAborted } from '../errors/index.js';
+import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RegistryClient } from '../registry/client.js';
 import { readReference, type Reference } from '../registry/reference.js';
 import { registriesOf } from '../registry/registries.js';
@@ -14,7 +14,7 @@ import { jsonDocument, parseImageManifest, type Document } from './documents.js'
 import { exportLayer } from './export-layer.js';
 import { hold, useImage } from './holds.js';
 import type { Tell } from './operation.js';
-import { findImage, storedDocument, type ImageRecord } from './records.js';
+import { findById, sizeOfBlob, storedDocument, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 import { allOrNone, Slots } from './slots.js';
 
@@ -49,7 +49,8 @@ export async function pushImage(
   throwIfAborted(request.signal);
   const end = useImage(parts, await hold(parts, id));
   try {
-    const image = await findImage(parts.store, id);
+    const image = await findById(parts.store, id);
+    if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
     const work = new Push(parts, image, request, tell).run();
     return await parts.supervisor.keepAlive(work);
   } finally {
@@ -105,7 +106,7 @@ class Push {
 
   async #layer(blob: Descriptor, i: number, signal: AbortSignal): Promise<Descriptor> {
     this.#progress(blob, 'waiting', 0);
-    const there = await this.#parts.store.images.blobs.sizeOf(blob.digest);
+    const there = await sizeOfBlob(this.#parts.store, blob);
     const own = there === undefined ? await this.#compressed(blob, i, signal) : blob;
     return await this.#blob(own, signal, blob);
   }
@@ -119,7 +120,8 @@ class Push {
       open: (start: number, end: number) =>
         createReadStream(file, { start, end: end - 1, highWaterMark: CHUNK_BYTES }),
     };
-    const from = this.#image.sources.map(readReference).find((source) => source?.domain === domain);
+    const sources = this.#image.forms.flatMap((form) => form.sources);
+    const from = sources.map(readReference).find((source) => source?.domain === domain);
     const outcome = await this.#client.pushBlob(path, source, {
       mountFrom: from?.path,
       signal,

@@ -1,7 +1,7 @@
-import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
 import { hexOf } from '../store/digest.js';
 import {
+  BLOB_ABSENT,
   CREATED,
   REF_NAME,
   type Descriptor,
@@ -18,8 +18,7 @@ import {
   type Document,
   type ImageDocument,
 } from './documents.js';
-import { choosePlatform } from '../registry/platform.js';
-import { familiar, formatReference, readReference, type Reference } from '../registry/reference.js';
+import { familiar } from '../registry/reference.js';
 
 /** In the index: where the layers are, lowest first, when they are not named by their diffIDs. */
 const LAYERS = 'dev.caisson.layers';
@@ -30,47 +29,95 @@ const SOURCE = 'dev.caisson.source';
 /** In the index: size of the layers without compression. */
 const SIZE = 'dev.caisson.size';
 
-/** An image of the store, as the index and its blobs say at one moment. */
-export interface ImageRecord {
-  readonly id: Digest;
+/** One manifest of an image. Docker and OCI describe the same one by two, and its layers may be compressed otherwise. */
+export interface ImageForm {
   /** As the index has it. */
   readonly manifest: Descriptor;
+  /** Descriptors of the blobs, lowest first. */
+  readonly blobs: readonly Descriptor[];
+  /** What it was pulled as, each by digest. */
+  readonly sources: readonly string[];
+}
+
+/** An image of the store, as the index and its blobs say at one moment. That is its configuration, whatever has it. */
+export interface ImageRecord extends ImageForm {
+  readonly id: Digest;
+  /** All that the store has of it, oldest first; the first one speaks for it. */
+  readonly forms: readonly ImageForm[];
   readonly config: ImageConfig;
   readonly platform: Platform;
   readonly document: ImageDocument;
-  /** Descriptors of the blobs, lowest first. */
-  readonly blobs: readonly Descriptor[];
   /** Names of all of its layers below `layers/`, lowest first. */
   readonly keys: readonly string[];
   /** Store-relative, lowest first: those that show something, below them the skeleton. */
   readonly layers: readonly string[];
   readonly sizeBytes: number;
   readonly created: Date | undefined;
-  /** What it was pulled as, each by digest. */
-  readonly sources: readonly string[];
   /** As people write them. */
   readonly tags: readonly string[];
 }
 
-/** Every image, in the order of the index: oldest first. */
-export async function listImages(store: Store, index?: ImageIndex): Promise<ImageRecord[]> {
-  const { manifests } = index ?? (await store.images.readIndex());
-  const found = new Map<Digest, { readonly descriptor: Descriptor; readonly tags: string[] }>();
-  for (const descriptor of manifests) {
-    const { digest, annotations } = descriptor;
-    const image = found.get(digest) ?? { descriptor, tags: [] };
-    const name = annotations?.[REF_NAME];
-    if (name !== undefined) image.tags.push(familiar(name));
-    found.set(digest, image);
-  }
-  const images = [...found.values()];
-  return await Promise.all(images.map((one) => readImage(store, one.descriptor, one.tags)));
+/** One that is listed and cannot be read. */
+export interface DamagedImage {
+  readonly manifest: Descriptor;
+  readonly tags: readonly string[];
+  readonly error: CaissonError;
 }
+
+export interface ListedImages {
+  /** In the order of the index: oldest first. */
+  readonly images: readonly ImageRecord[];
+  readonly damaged: readonly DamagedImage[];
+}
+
+/** Every image that can be read. */
+export async function listImages(
+  store: Store,
+  index?: ImageIndex,
+): Promise<readonly ImageRecord[]> {
+  return (await readImages(store, index)).images;
+}
+
+/** Every image that is listed. */
+export async function readImages(store: Store, index?: ImageIndex): Promise<ListedImages> {
+  const { manifests } = index ?? (await store.images.readIndex());
+  const listed = new Map<Digest, { readonly manifest: Descriptor; readonly tags: string[] }>();
+  for (const manifest of manifests) {
+    const { digest, annotations } = manifest;
+    const one = listed.get(digest) ?? { manifest, tags: [] };
+    const name = annotations?.[REF_NAME];
+    if (name !== undefined) one.tags.push(familiar(name));
+    listed.set(digest, one);
+  }
+  const read = await Promise.all(
+    [...listed.values()].map(async (one) => {
+      try {
+        return await readImage(store, one.manifest, one.tags);
+      } catch (error) {
+        if (CaissonError.is(error)) return { ...one, error };
+        throw error;
+      }
+    }),
+  );
+  const images = new Map<Digest, ImageRecord>();
+  for (const one of read) {
+    if ('error' in one) continue;
+    const known = images.get(one.id);
+    images.set(one.id, known === undefined ? one : joined(known, one));
+  }
+  return { images: [...images.values()], damaged: read.filter((one) => 'error' in one) };
+}
+
+const joined = (one: ImageRecord, other: ImageRecord): ImageRecord => ({
+  ...one,
+  forms: [...one.forms, ...other.forms],
+  tags: [...one.tags, ...other.tags].sort(),
+});
 
 async function readImage(
   store: Store,
   descriptor: Descriptor,
-  tags: string[],
+  tags: readonly string[],
 ): Promise<ImageRecord> {
   const { mediaType, digest, annotations = {} } = descriptor;
   const manifest = await store.images.read(digest, (bytes) =>
@@ -82,22 +129,27 @@ async function readImage(
   );
   const keys = annotations[LAYERS]?.split(',') ?? document.diffIds.map(hexOf);
   const created = document.created ?? annotations[CREATED];
+  const form = { manifest: descriptor, blobs: manifest.layers, sources: sourcesOf(descriptor) };
   return {
     id,
-    manifest: descriptor,
+    ...form,
+    forms: [form],
     config: document.config,
     platform: document.platform,
     document,
-    blobs: manifest.layers,
     keys,
     layers: [SKELETON_LAYER, ...stackOf(keys.slice(Number(annotations[HIDDEN] ?? 0)))],
     sizeBytes: Number(
       annotations[SIZE] ?? manifest.layers.reduce((sum, { size }) => sum + size, 0),
     ),
     created: created === undefined ? undefined : new Date(created),
-    sources: sourcesOf(descriptor),
-    tags: tags.sort(),
+    tags: tags.toSorted(),
   };
+}
+
+/** The image of that id, if it is here and can be read. */
+export async function findById(store: Store, id: Digest): Promise<ImageRecord | undefined> {
+  return (await listImages(store)).find((image) => image.id === id);
 }
 
 /** One that comes again counts where it is topmost, as it covers there what it was below; overlay takes none twice. */
@@ -107,55 +159,28 @@ const stackOf = (keys: readonly string[]): string[] =>
 const sourcesOf = ({ annotations }: Descriptor): readonly string[] =>
   annotations?.[SOURCE]?.split(' ') ?? [];
 
-/**
- * By name, id, or the beginning of an id (with or without `sha256:`).
- *
- * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND`
- */
-export async function findImage(store: Store, reference: string): Promise<ImageRecord> {
-  const name = readReference(reference);
-  const named = name === undefined ? undefined : await findByReference(store, name);
-  if (named !== undefined) return named;
-  const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(reference)?.[1];
-  const images = hex === undefined ? [] : await listImages(store);
-  const matches = images.filter(({ id }) => id.startsWith(`sha256:${hex}`));
-  const [first] = matches;
-  if (first === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference });
-  if (matches.length > 1) {
-    throw invalid('ref', `${JSON.stringify(reference)} begins ${matches.length} image ids`);
-  }
-  return first;
-}
-
-/** The image of that name or digest that is here, for the platform where one is said. */
-export async function findByReference(
-  store: Store,
-  reference: Reference,
-  platform?: Platform,
-): Promise<ImageRecord | undefined> {
-  const { domain, path, digest, tag } = reference;
-  const repository = formatReference({ domain, path });
-  const name = familiar(`${repository}:${tag ?? ''}`);
-  return (await listImages(store)).find((image) => {
-    if (platform !== undefined && !runsOn(image.platform, platform)) return false;
-    if (digest === undefined) return tag !== undefined && image.tags.includes(name);
-    return image.sources.some(
-      (source) =>
-        source === `${repository}@${digest}` ||
-        (image.manifest.digest === digest && source.startsWith(`${repository}@`)),
-    );
-  });
-}
-
-const runsOn = (platform: Platform, wanted: Platform): boolean =>
-  choosePlatform([{ platform }], wanted) !== undefined;
-
 /** The exact text of what the store has by this digest. */
 export async function storedDocument(
   store: Store,
   { mediaType, digest }: Pick<Descriptor, 'mediaType' | 'digest'>,
 ): Promise<Document & { readonly bytes: Buffer }> {
   return { mediaType, digest, bytes: await store.images.readDocument(digest) };
+}
+
+/**
+ * Of a layer's blob; undefined when it has none, and its folder is the only place where it is.
+ *
+ * @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it should be there
+ */
+export async function sizeOfBlob(
+  { images }: Store,
+  { digest, annotations }: Descriptor,
+): Promise<number | undefined> {
+  const size = await images.blobs.sizeOf(digest);
+  if (size !== undefined || annotations?.[BLOB_ABSENT] !== undefined) return size;
+  const path = images.blobs.path(digest);
+  const hint = "Pull the image again with { policy: 'always' }, or load it again.";
+  throw new CaissonError('ERR_STORE_CORRUPT', { path, reason: 'the blob is missing' }, { hint });
 }
 
 export interface NewImage {
@@ -194,9 +219,9 @@ export async function addImage(
       : [...before, listed(image, platform, diffIds)];
     for (const name of image.names) manifests = retag(manifests, manifest.digest, name);
     if (manifests !== before) await store.images.writeIndex(manifests);
-    const own = manifests.filter(isIt);
-    const tags = own.flatMap(({ annotations }) => annotations?.[REF_NAME] ?? []);
-    return await readImage(store, own[0] as Descriptor, tags.map(familiar));
+    const record = await findById(store, config.digest);
+    if (record === undefined) throw new Error('an image that was listed is not');
+    return record;
   });
 }
 
@@ -251,6 +276,8 @@ export async function tagImage(
     const index = await store.images.readIndex();
     const image = (await listImages(store, index)).find((one) => one.id === id);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
+    // One that has the name already keeps it, whichever of its forms that is.
+    if (image.tags.includes(familiar(name))) return image.tags;
     const manifests = retag(index.manifests, image.manifest.digest, name);
     await store.images.writeIndex(manifests);
     return [...new Set([...image.tags, familiar(name)])].sort();

@@ -5,7 +5,13 @@ import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
 import { registerFolder, removeFolder } from './folders.js';
 import { callsOf, dropHold, leaseName } from './holds.js';
-import { hasLabel, listImages, type ImageRecord } from './records.js';
+import {
+  hasLabel,
+  listImages,
+  readImages,
+  type ImageRecord,
+  type ListedImages,
+} from './records.js';
 
 /**
  * Removes an image with all its names, then the layers that nobody uses. In this order: what is listed
@@ -21,20 +27,19 @@ export async function removeImage(
   const store = parts.store;
   const unused = await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     const index = await store.images.readIndex();
-    const images = await listImages(store, index);
-    const image = images.find((one) => one.id === id);
+    const listed = await readImages(store, index);
+    const image = listed.images.find((one) => one.id === id);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
     const by = await usersOf(parts, image);
     if (by.length > 0 && !force) {
       throw new CaissonError('ERR_IMAGE_IN_USE', { reference: image.tags[0] ?? id, by });
     }
-    await store.images.writeIndex(
-      index.manifests.filter((one) => one.digest !== image.manifest.digest),
-    );
-    return await takeUnused(
-      parts,
-      images.filter((one) => one !== image),
-    );
+    const forms = new Set(image.forms.map(({ manifest }) => manifest.digest));
+    await store.images.writeIndex(index.manifests.filter(({ digest }) => !forms.has(digest)));
+    return await takeUnused(parts, {
+      ...listed,
+      images: listed.images.filter((one) => one !== image),
+    });
   });
   parts.emit({ type: 'image.remove', id, time: new Date() });
   await together(unused.map((folder) => removeFolder(parts, folder)));
@@ -55,10 +60,15 @@ async function usersOf(parts: RuntimeParts, { id }: ImageRecord): Promise<readon
 
 /**
  * Takes the layers that nobody refers to out of their places, so that none is ever there in part, and
- * returns where they are now. The caller holds IMAGES_LOCK exclusively; `images` are those that stay.
+ * returns where they are now. The caller holds IMAGES_LOCK exclusively; those that are given stay.
  */
-async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): Promise<string[]> {
+async function takeUnused(
+  parts: RuntimeParts,
+  { images, damaged }: ListedImages,
+): Promise<string[]> {
   const store = parts.store;
+  // What one needs that cannot be read nobody knows.
+  if (damaged.length > 0) return [];
   const { alive, dead } = await store.containers.list();
   const used = new Set([
     ...images.flatMap(({ keys }) => keys.map((key) => `layers/${key}`)),
@@ -76,10 +86,9 @@ async function takeUnused(parts: RuntimeParts, images: readonly ImageRecord[]): 
     // Nothing is there now; the supervisor forgets what it had prepared of it.
     await removeFolder(parts, `layers/${key}`);
   }
-  const kept = images.flatMap(({ id, manifest, blobs }) => [
+  const kept = images.flatMap(({ id, forms }) => [
     id,
-    manifest.digest,
-    ...blobs.map(({ digest }) => digest),
+    ...forms.flatMap(({ manifest, blobs }) => [manifest, ...blobs].map(({ digest }) => digest)),
   ]);
   const coming = [...used].filter((name) => name.startsWith('blobs/')).map(digestOf);
   const made = await Promise.all(

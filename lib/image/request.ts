@@ -24,6 +24,7 @@ import type { LoadRequest } from './load.js';
 import type { PullRequest } from './pull.js';
 import type { PushRequest } from './push.js';
 import type { PruneRequest } from './remove.js';
+import type { VerifyRequest } from './verify.js';
 
 const CALL = ['runtime', 'signal'];
 
@@ -148,6 +149,20 @@ export function parsePrune(options: unknown = {}): CallRequest & PruneRequest {
     dangling: dangling === undefined ? true : checkBoolean(dangling, 'dangling'),
     until,
     labels: labelList(labels, 'labels'),
+  };
+}
+
+export function parseVerify(options: unknown = {}): VerifyRequest {
+  const bag = checkBag(options, 'options', new Set([...CALL, 'images', 'layers', 'repair']));
+  const { images, layers, repair } = bag;
+  return {
+    ...call(bag),
+    images:
+      images === undefined
+        ? undefined
+        : checkArray(images, 'images').map((one, i) => checkName(one, `images[${i}]`)),
+    layers: layers === undefined ? true : checkBoolean(layers, 'layers'),
+    repair: repair === undefined ? false : checkBoolean(repair, 'repair'),
   };
 }
 

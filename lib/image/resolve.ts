@@ -5,7 +5,8 @@ import { hold } from './holds.js';
 import type { HostCache } from './host-image.js';
 import { Image, sourceOf } from './image.js';
 import { pullImage } from './pull.js';
-import { findImage, type ImageRecord } from './records.js';
+import { findImage } from './find.js';
+import type { ImageRecord } from './records.js';
 import { parsePull } from './request.js';
 import type { ResolvedImage } from './resolved-image.js';
 

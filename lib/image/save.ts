@@ -11,7 +11,7 @@ import { MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import { parseImageManifest } from './documents.js';
 import { exportLayer } from './export-layer.js';
 import { hold, useImage } from './holds.js';
-import { listImages, storedDocument, type ImageRecord } from './records.js';
+import { findById, sizeOfBlob, storedDocument, type ImageRecord } from './records.js';
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -24,7 +24,7 @@ export async function* saveImage(
   parts.assertOpen('save an image');
   const end = useImage(parts, await hold(parts, id));
   try {
-    const image = (await listImages(parts.store)).find((one) => one.id === id);
+    const image = await findById(parts.store, id);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
     const manifest = await storedDocument(parts.store, image.manifest);
     const { config } = parseImageManifest(manifest, id);
@@ -58,7 +58,7 @@ class Save {
   async layer(blob: Descriptor, i: number): Promise<SavedLayer> {
     const { images, layers } = this.#parts.store;
     const key = this.#image.keys[i] ?? '';
-    const size = await images.blobs.sizeOf(blob.digest);
+    const size = await sizeOfBlob(this.#parts.store, blob);
     if (size === undefined) {
       // It came from a folder, and is written as the archive that its digest is of.
       const folder = `layers/${key}`;

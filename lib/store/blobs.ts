@@ -41,6 +41,13 @@ export interface NewBlob {
   discard(): Promise<void>;
 }
 
+/** By which one sees that it is still the same file. */
+export interface SeenBlob {
+  readonly ino: number;
+  readonly size: number;
+  readonly ctimeMs: number;
+}
+
 /** The hexadecimal digits of a digest, which is checked before it becomes a path. */
 export function hexOf(digest: Digest, path: string): string {
   const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
@@ -73,12 +80,7 @@ export class Blobs {
 
   /** Its size, or undefined when it is not there. */
   async sizeOf(digest: Digest): Promise<number | undefined> {
-    try {
-      return (await stat(this.path(digest))).size;
-    } catch (error) {
-      if (isAbsent(error)) return undefined;
-      throw error;
-    }
+    return (await this.seen(digest))?.size;
   }
 
   /**
@@ -122,6 +124,28 @@ export class Blobs {
       await done();
       throw error;
     }
+  }
+
+  /** How it lies there, or undefined when it does not. */
+  async seen(digest: Digest): Promise<SeenBlob | undefined> {
+    try {
+      const { ino, size, ctimeMs } = await stat(this.path(digest));
+      return { ino, size, ctimeMs };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Takes a damaged one away, unless it is another by now. False: it is. */
+  async removeDamaged(digest: Digest, seen: SeenBlob): Promise<boolean> {
+    const lock = lockOf(hexOf(digest, this.#layout));
+    return await this.#locks.hold(lock, 'exclusive', async () => {
+      const now = await this.seen(digest);
+      const same = now?.ino === seen.ino && now.ctimeMs === seen.ctimeMs && now.size === seen.size;
+      if (same) await unlink(this.path(digest));
+      return same;
+    });
   }
 
   /** Removes new ones whose makers are dead. Those of known digest stay: the next fetch goes on with them. */

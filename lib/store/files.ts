@@ -34,7 +34,7 @@ export function ignoreAbsent(error: unknown): void {
 /** Replaces a file: readers see the old text or the new one, never a part. */
 export async function writeAtomically(
   path: string,
-  text: string,
+  text: string | Uint8Array,
   durability: Durability = 'rename',
 ): Promise<void> {
   await throughTemporary(path, text, durability, rename);

@@ -2,7 +2,15 @@ import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
 import { Blobs } from './blobs.js';
-import { createAtomically, isAbsent, makeFolder, readJson, writeJson } from './files.js';
+import { digestOf } from './digest.js';
+import {
+  createAtomically,
+  isAbsent,
+  makeFolder,
+  readJson,
+  writeAtomically,
+  writeJson,
+} from './files.js';
 import type { Locks } from './locks.js';
 
 export type Digest = `sha256:${string}`;
@@ -48,6 +56,11 @@ export const BLOB_ABSENT = 'dev.caisson.blob.absent';
 export const REF_NAME = 'org.opencontainers.image.ref.name';
 export const CREATED = 'org.opencontainers.image.created';
 
+const MARK = 'oci-layout';
+const MARK_TEXT = '{"imageLayoutVersion":"1.0.0"}\n';
+const DAMAGED_HINT =
+  'runtime.images.verify() says what is damaged and how to mend it; pulling or loading the image again brings this back.';
+
 const EMPTY_INDEX: ImageIndex = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [] };
 
 /**
@@ -81,13 +94,15 @@ export class ImageLayout {
     await writeJson(join(this.#folder, 'index.json'), { ...EMPTY_INDEX, manifests }, 'disk');
   }
 
-  /** Stores a small text under its digest. */
+  /** Stores a small text under its digest, also in place of one that is damaged. */
   async putDocument(digest: Digest, bytes: Uint8Array): Promise<void> {
     await this.#make();
-    await createAtomically(this.blobs.path(digest), bytes, 'disk');
+    const path = this.blobs.path(digest);
+    if (await createAtomically(path, bytes, 'disk')) return;
+    if (digestOf(await readFile(path)) !== digest) await writeAtomically(path, bytes, 'disk');
   }
 
-  /** What `parse` makes of a small text. @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there */
+  /** What `parse` makes of a small text. @throws {@link CaissonError} as `readDocument` */
   async read<T>(digest: Digest, parse: (bytes: Uint8Array) => T): Promise<T> {
     const known = this.#parsed.get(digest);
     if (known !== undefined) return known as T;
@@ -96,15 +111,43 @@ export class ImageLayout {
     return value;
   }
 
-  /** @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there */
+  /** @throws {@link CaissonError} `ERR_STORE_CORRUPT` when it is not there, or is something else */
   async readDocument(digest: Digest): Promise<Buffer> {
     const path = this.blobs.path(digest);
+    const corrupt = (reason: string): CaissonError =>
+      new CaissonError('ERR_STORE_CORRUPT', { path, reason }, { hint: DAMAGED_HINT });
     try {
-      return await readFile(path);
+      const bytes = await readFile(path);
+      const found = digestOf(bytes);
+      if (found !== digest) throw corrupt(`its digest is ${found}`);
+      return bytes;
     } catch (error) {
       if (!isAbsent(error)) throw error;
-      throw new CaissonError('ERR_STORE_CORRUPT', { path, reason: 'the blob is missing' });
+      throw corrupt('the blob is missing');
     }
+  }
+
+  /** Documents are read again from now on. */
+  forget(): void {
+    this.#parsed.clear();
+  }
+
+  /** What is wrong with the file by which other tools know the layout; undefined where nothing is, or no layout yet. */
+  async damageOfMark(): Promise<{ readonly path: string; readonly reason: string } | undefined> {
+    const path = join(this.#folder, MARK);
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      const { manifests } = await this.readIndex();
+      return manifests.length === 0 ? undefined : { path, reason: 'it is missing' };
+    }
+    return text === MARK_TEXT ? undefined : { path, reason: `it should say ${MARK_TEXT.trim()}` };
+  }
+
+  async mendMark(): Promise<void> {
+    await writeAtomically(join(this.#folder, MARK), MARK_TEXT, 'disk');
   }
 
   /** Removes every blob but those of `kept`. The caller holds IMAGES_LOCK exclusively. */
@@ -120,7 +163,7 @@ export class ImageLayout {
   async #make(): Promise<void> {
     if (this.#made) return;
     await makeFolder(join(this.#folder, 'blobs/sha256'));
-    await createAtomically(join(this.#folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}\n');
+    await createAtomically(join(this.#folder, MARK), MARK_TEXT);
     this.#made = true;
   }
 }

@@ -12,6 +12,8 @@ export interface Part {
   readonly type?: string;
   readonly linkName?: string;
   readonly mode?: number;
+  /** Of user and group. @defaultValue 1000 */
+  readonly id?: number;
   /** Instead of the length of `data`; text stands in the field as it is. */
   readonly size?: number | string | Buffer;
   /** `'gnu'` and `'old'` have no prefix. */
@@ -41,8 +43,8 @@ function headerOf(part: Part, length: number): Buffer {
   const block = Buffer.alloc(512);
   block.write(name, 0, 100);
   block.write((part.mode ?? 0o644).toString(8).padStart(7, '0'), 100);
-  block.write('0001750\0', 108);
-  block.write('0001750\0', 116);
+  const id = `${(part.id ?? 1000).toString(8).padStart(7, '0')}\0`;
+  block.write(id + id, 108);
   if (Buffer.isBuffer(size)) size.copy(block, 124);
   else block.write(typeof size === 'string' ? size : size.toString(8).padStart(11, '0'), 124, 12);
   block.write('14000000000\0', 136);
