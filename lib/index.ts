@@ -34,12 +34,7 @@ export type { LayerStatus } from './image/layers.js';
 export type { PullEvent } from './image/pull.js';
 export type { PushEvent, PushStatus } from './image/push.js';
 export type { ImagesUsage, ImageUsage } from './image/usage.js';
-export type {
-  StoreProblem,
-  StoreProblemKind,
-  VerifyEvent,
-  VerifyReport,
-} from './image/verify.js';
+export type { StoreProblem, StoreProblemKind, VerifyEvent, VerifyReport } from './image/verify.js';
 export type { ImageId } from './image/resolved-image.js';
 export type { Descriptor, Digest, Platform } from './store/index.js';
 

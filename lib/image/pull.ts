@@ -1,6 +1,5 @@
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RegistryClient } from '../registry/client.js';
-import { parseManifest, type ImageManifest } from '../registry/manifest.js';
 import {
   choosePlatform,
   formatPlatform,
@@ -9,12 +8,13 @@ import {
 } from '../registry/platform.js';
 import { formatReference, type Reference } from '../registry/reference.js';
 import { registriesOf } from '../registry/registries.js';
+import { resolveManifest } from '../registry/resolve.js';
 import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { hexOf } from '../store/digest.js';
 import type { Descriptor, Digest, Platform } from '../store/images.js';
 import { holdComing } from './coming.js';
-import { documentOf, parseImageDocument, type Document } from './documents.js';
+import { documentOf, parseImageDocument } from './documents.js';
 import { layersOf, makeLayers, type LayerStatus } from './layers.js';
 import type { Tell } from './operation.js';
 import { findByReference } from './find.js';
@@ -41,9 +41,6 @@ export interface PullRequest extends CallRequest {
   readonly policy: PullPolicy;
   readonly auth: Auth | undefined;
 }
-
-/** Nobody's configuration is larger: some KiB are usual. */
-const MAX_CONFIG_BYTES = 8 * 2 ** 20;
 
 /** The image of that name, from its registry unless the policy says that the one that is here does. */
 export async function pullImage(
@@ -83,10 +80,13 @@ class Pull {
   async run(): Promise<ImageRecord> {
     const { reference, signal } = this.#request;
     const { domain, path, tag, digest } = reference;
-    const top = await this.#client.manifest(path, digest ?? tag ?? 'latest', { signal });
-    const { document, manifest } = await this.#choose(top);
-    const config = await this.#config(manifest.config);
-    const { layers } = manifest;
+    const asked = digest ?? tag ?? 'latest';
+    const found = await resolveManifest(this.#client, path, asked, this.#wanted, signal);
+    const { layers } = found.image;
+    const config = documentOf(
+      found.image.config.mediaType,
+      await this.#client.smallBlob(path, found.image.config, { signal }),
+    );
     const image = parseImageDocument(config.bytes, layers.length, this.#name);
     this.#checkPlatform(image.platform);
 
@@ -104,55 +104,19 @@ class Pull {
         signal,
       });
       const record = await addImage(this.#parts.store, {
-        manifest: document,
+        manifest: documentOf(found.image.mediaType, found.manifest.bytes),
         config,
         ...layersOf(made),
         // Beside a digest a tag is a word for people: what it names by now is another matter.
         names:
           tag === undefined || digest !== undefined ? [] : [formatReference({ domain, path, tag })],
-        source: formatReference({ domain, path, digest: top.digest }),
+        source: formatReference({ domain, path, digest: found.named.digest }),
       });
       this.#parts.emit({ type: 'image.pull', id: record.id, time: new Date() });
       return record;
     } finally {
       lease.release();
     }
-  }
-
-  /** The manifest itself, or of an index the one for the platform. */
-  async #choose(top: {
-    readonly mediaType: string;
-    readonly bytes: Uint8Array;
-  }): Promise<{ document: Document; manifest: ImageManifest }> {
-    const { signal } = this.#request;
-    const first = parseManifest(top, this.#name);
-    if (first.kind === 'image') {
-      return { document: documentOf(first.mediaType, top.bytes), manifest: first };
-    }
-    const entry = this.#entry(first.manifests);
-    const answer = await this.#client.manifest(this.#request.reference.path, entry.digest, {
-      signal,
-    });
-    const mediaType = answer.mediaType || entry.mediaType;
-    const manifest = parseManifest({ mediaType, bytes: answer.bytes }, this.#name);
-    if (manifest.kind === 'image') {
-      return { document: documentOf(manifest.mediaType, answer.bytes), manifest };
-    }
-    const reason = 'its index names another index for this platform';
-    throw new CaissonError('ERR_IMAGE_INVALID', { reference: this.#name, reason });
-  }
-
-  #entry(entries: readonly Descriptor[]): Descriptor {
-    const known = entries.flatMap((entry) => {
-      const { platform } = entry;
-      // Attestations and their like are for no platform.
-      return platform === undefined || platform.os === 'unknown' ? [] : [{ ...entry, platform }];
-    });
-    const chosen = choosePlatform(known, this.#wanted);
-    if (chosen !== undefined) return chosen;
-    const [only] = entries;
-    if (entries.length === 1 && only !== undefined && known.length === 0) return only;
-    throw this.#otherPlatform(known.map(({ platform }) => platform));
   }
 
   get #wanted(): Platform {
@@ -180,36 +144,6 @@ class Pull {
       `${this.#name} is made for ${formatPlatform(found)}: it runs here only with an emulator that binfmt_misc knows`,
       { type: 'CaissonWarning', code: 'CAISSON_FOREIGN_PLATFORM' },
     );
-  }
-
-  async #config(descriptor: Descriptor): Promise<Document> {
-    const { path } = this.#request.reference;
-    if (descriptor.size > MAX_CONFIG_BYTES) {
-      const reason = `its configuration has ${descriptor.size} bytes`;
-      throw new CaissonError('ERR_IMAGE_INVALID', { reference: this.#name, reason });
-    }
-    const chunks: Uint8Array[] = [];
-    const sink = {
-      offset: 0,
-      write(chunk: Uint8Array): Promise<void> {
-        chunks.push(chunk.slice());
-        this.offset += chunk.length;
-        return Promise.resolve();
-      },
-      restart(): Promise<void> {
-        chunks.length = 0;
-        this.offset = 0;
-        return Promise.resolve();
-      },
-    };
-    await this.#client.fetchBlob(path, descriptor, sink, { signal: this.#request.signal });
-    const document = documentOf(descriptor.mediaType, Buffer.concat(chunks));
-    if (document.digest === descriptor.digest) return document;
-    throw new CaissonError('ERR_DIGEST_MISMATCH', {
-      what: 'a configuration',
-      expected: descriptor.digest,
-      found: document.digest,
-    });
   }
 
   #progress({ digest, size }: Descriptor, status: LayerStatus, bytes: number): void {

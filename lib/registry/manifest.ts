@@ -16,6 +16,8 @@ const GENERIC: ReadonlySet<string> = new Set([
   'text/plain',
 ]);
 
+export const isIndexType = (type: string): boolean => INDEXES.has(type);
+
 /** What is asked for: images alone. */
 export const ACCEPT = [...INDEXES, ...MANIFESTS].join(', ');
 

@@ -1,11 +1,12 @@
 import { CaissonError } from '../errors/index.js';
 import type { Descriptor, Platform } from '../store/images.js';
 import type { FetchedManifest, RegistryClient } from './client.js';
-import { parseManifest, type ImageManifest, type ManifestIndex } from './manifest.js';
-import { choosePlatform, formatPlatform } from './platform.js';
+import { isIndexType, parseManifest, type ImageManifest, type ManifestIndex } from './manifest.js';
+import { choosePlatform, formatPlatform, normalizePlatform } from './platform.js';
 
-/** An index may name indexes. */
+/** An index may name indexes, each of which is asked for. */
 const MAX_DEPTH = 4;
+const MAX_DOCUMENTS = 32;
 
 export interface ResolvedManifest {
   readonly manifest: FetchedManifest;
@@ -27,19 +28,51 @@ export async function resolveManifest(
   platform: Platform,
   signal?: AbortSignal,
 ): Promise<ResolvedManifest> {
-  const name = `${client.domain}/${repository}${reference.includes(':') ? '@' : ':'}${reference}`;
   const named = await client.manifest(repository, reference, { signal });
-  let manifest = named;
-  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+  const name = `${client.domain}/${repository}${reference.includes(':') ? '@' : ':'}${reference}`;
+  let left = MAX_DOCUMENTS;
+  const endless = (): CaissonError =>
+    new CaissonError('ERR_IMAGE_INVALID', {
+      reference: name,
+      reason: 'its index leads to indexes without end',
+    });
+  const resolve = async (manifest: FetchedManifest, depth: number): Promise<ResolvedManifest> => {
     const document = parseManifest(manifest, name);
     if (document.kind === 'image') return { manifest, image: document, named };
-    const { digest } = chooseEntry(document, platform, name);
-    manifest = await client.manifest(repository, digest, { signal });
+    if (depth === MAX_DEPTH) throw endless();
+    const [first, ...others] = candidates(document, platform, name);
+    for (const entry of [first, ...others]) {
+      if (left-- === 0) throw endless();
+      const found = await client.manifest(repository, entry.digest, { signal });
+      try {
+        const mediaType = found.mediaType || entry.mediaType;
+        return await resolve({ ...found, mediaType }, depth + 1);
+      } catch (error) {
+        // Another index may have it.
+        const last = entry === (others.at(-1) ?? first);
+        if (last || !CaissonError.is(error, 'ERR_PLATFORM_NOT_FOUND')) throw error;
+      }
+    }
+    throw endless();
+  };
+  return await resolve(named, 0);
+}
+
+/** The one for `platform`; where there is none, indexes that do not say for which they are; or what is there alone. */
+function candidates(
+  index: ManifestIndex,
+  platform: Platform,
+  reference: string,
+): readonly [Descriptor, ...Descriptor[]] {
+  try {
+    return [chooseEntry(index, platform, reference)];
+  } catch (error) {
+    const [first, ...others] = index.manifests.filter(
+      (one) => one.platform === undefined && isIndexType(one.mediaType),
+    );
+    if (first === undefined) throw error;
+    return [first, ...others];
   }
-  throw new CaissonError('ERR_IMAGE_INVALID', {
-    reference: name,
-    reason: 'its index leads to indexes without end',
-  });
 }
 
 /** The one for `platform`; what has none, where there is nothing else. @throws `ERR_PLATFORM_NOT_FOUND` */
@@ -55,7 +88,7 @@ export function chooseEntry(
   if (manifests.length === 1 && only !== undefined && only.platform === undefined) return only;
   // Attestations call themselves unknown.
   const available = known
-    .map((one) => formatPlatform(one.platform))
+    .map((one) => formatPlatform(normalizePlatform(one.platform)))
     .filter((one) => !one.startsWith('unknown'));
   throw new CaissonError('ERR_PLATFORM_NOT_FOUND', {
     reference,

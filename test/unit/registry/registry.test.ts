@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Registry } from '../../../lib/registry/registry.js';
 import { MEDIA_TYPES, type Descriptor, type Platform } from '../../../lib/store/images.js';
-import { chooseEntry } from '../../../lib/registry/resolve.js';
+import { Registries } from '../../../lib/registry/registries.js';
+import { chooseEntry, resolveManifest } from '../../../lib/registry/resolve.js';
 import { atEnd } from '../../helpers/at-end.js';
 import { documentOf, imageParts } from '../../helpers/image-parts.js';
 import { json, recorder, type Handler } from '../../helpers/recorder.js';
@@ -284,5 +285,49 @@ describe('one of an index', () => {
       (error: unknown) => (error as { code: string }).code,
     );
     expect(await found).toBe(outcome);
+  });
+
+  test('in indexes of an index, with and without platforms of their own', async () => {
+    const arm64 = { os: 'linux', architecture: 'arm64' };
+    const documents = new Map<string, Descriptor & { readonly bytes: Buffer }>();
+    const there = <T extends Descriptor & { readonly bytes: Buffer }>(one: T): T => {
+      documents.set(one.digest, one);
+      return one;
+    };
+    const indexOf = (...entries: Descriptor[]): Descriptor & { readonly bytes: Buffer } => {
+      const manifests = entries.map(({ mediaType, digest, size, platform }) => ({ mediaType, digest, size, platform })); // prettier-ignore
+      const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests };
+      return there(documentOf(MEDIA_TYPES.index, index));
+    };
+    const image = (platform: Platform): Descriptor => ({
+      ...there(imageParts(platform, [1]).manifest),
+      platform,
+    });
+    const mine = image(amd64);
+    const other = image(arm64);
+    const server = await recorder();
+    server.handler = open((request, response) => {
+      const found = documents.get(/[^/]*$/.exec(request.url)?.[0] ?? '');
+      if (found === undefined) json(response, 404, {});
+      else response.writeHead(200, { 'content-type': found.mediaType }).end(found.bytes);
+    });
+    const all = new Registries([]);
+    atEnd(async () => await all.close());
+    const client = all.client(server.host);
+    const resolve = async (top: Descriptor, platform: Platform): Promise<string> =>
+      (await resolveManifest(client, 'a', top.digest, platform)).manifest.digest;
+
+    const nested = indexOf(indexOf(other), indexOf(indexOf(mine)));
+    expect(await resolve(nested, amd64)).toBe(mine.digest);
+    expect(await resolve(nested, arm64)).toBe(other.digest);
+    const said = indexOf({ ...indexOf(other), platform: arm64 }, { ...indexOf(mine), platform: amd64 }); // prettier-ignore
+    expect(await resolve(said, amd64)).toBe(mine.digest);
+    await expect(resolve(nested, { os: 'linux', architecture: 's390x' })).rejects.toMatchObject({
+      code: 'ERR_PLATFORM_NOT_FOUND',
+    });
+    const deep = indexOf(indexOf(indexOf(indexOf(indexOf(mine)))));
+    await expect(resolve(deep, amd64)).rejects.toMatchObject({ code: 'ERR_IMAGE_INVALID' });
+    const wide = indexOf(...Array.from({ length: 40 }, (_, i) => indexOf(...Array(i + 1).fill(other)))); // prettier-ignore
+    await expect(resolve(wide, amd64)).rejects.toMatchObject({ code: 'ERR_IMAGE_INVALID' });
   });
 });
