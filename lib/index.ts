@@ -30,6 +30,7 @@ export type {
   VerifyOptions,
 } from './image/options.js';
 export type { Layer } from './image/history.js';
+export type { ImageInfo, LayerInfo } from './image/inspect.js';
 export type { LayerStatus } from './image/layers.js';
 export type { PullEvent } from './image/pull.js';
 export type { PushEvent, PushStatus } from './image/push.js';

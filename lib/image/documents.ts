@@ -30,6 +30,12 @@ export interface ImageDocument {
   readonly history: readonly HistoryEntry[];
 }
 
+/** Undefined for what is none. */
+export function dateOf(text: string | undefined): Date | undefined {
+  const date = new Date(text ?? Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
 export const jsonDocument = (mediaType: string, value: unknown): Document =>
   documentOf(mediaType, Buffer.from(JSON.stringify(value)));
 

@@ -1,5 +1,6 @@
 import type { Digest } from '../store/images.js';
 import type { Store } from '../store/store.js';
+import { dateOf } from './documents.js';
 import type { ImageRecord } from './records.js';
 
 /** One step of how an image was made. */
@@ -32,7 +33,7 @@ export async function historyOf(store: Store, image: ImageRecord): Promise<Layer
   for (const { createdBy = '', created, comment = '', emptyLayer } of history) {
     steps.push({
       createdBy,
-      createdAt: dateOf(created),
+      createdAt: dateOf(created) ?? null,
       comment,
       ...(emptyLayer ? { diffId: null, sizeBytes: 0 } : layer()),
     });
@@ -41,9 +42,4 @@ export async function historyOf(store: Store, image: ImageRecord): Promise<Layer
     steps.push({ createdBy: '', createdAt: null, comment: '', ...layer() });
   }
   return steps.reverse();
-}
-
-function dateOf(text: string | undefined): Date | null {
-  const date = new Date(text ?? Number.NaN);
-  return Number.isNaN(date.getTime()) ? null : date;
 }

@@ -9,6 +9,7 @@ import type { ImageConfig } from './config.js';
 import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
+import { inspectImage, type ImageInfo } from './inspect.js';
 import { loadImages } from './load.js';
 import { failedOperation, operation, type Operation } from './operation.js';
 import type {
@@ -20,7 +21,7 @@ import type {
   SaveImageOptions,
 } from './options.js';
 import { findImage } from './find.js';
-import { hasLabel, listImages, tagImage, type ImageRecord } from './records.js';
+import { hasLabel, listImages, tagImage, untagImage, type ImageRecord } from './records.js';
 import { familiar, parseReference } from '../registry/reference.js';
 import { pullImage, type PullEvent } from './pull.js';
 import { pushImage, type PushEvent } from './push.js';
@@ -70,7 +71,7 @@ export class Image {
    * `/usr /bin /sbin /lib* /opt`, the folder of the running node, and a fixed list below `/etc` (users,
    * name services, the dynamic loader's, certificates, time zone) without anything secret. `/tmp`,
    * `/root`, `/home` and `/var` are the container's own. Its `Cmd` is `/bin/sh`. It has no `push`, `save`, `tag`,
-   * `history` and `remove`.
+   * `untag`, `inspect`, `history` and `remove`.
    *
    * @example
    * ```ts
@@ -215,6 +216,18 @@ export class Image {
   }
 
   /**
+   * Takes one of its names away. The image stays, if need be nameless.
+   *
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` for what cannot be a name; `ERR_IMAGE_NOT_FOUND` when it has no
+   * such name, or was removed
+   */
+  async untag(ref: string): Promise<void> {
+    const { parts, record } = this.#stored('untag');
+    const name = parseReference(checkName(ref, 'ref'));
+    this.#tags = Object.freeze(await untagImage(parts.store, record.id, name));
+  }
+
+  /**
    * Sees to it that a registry has it, under that name: what is there already is not sent, and what another repository
    * of the registry has is taken from there. Layers that came from a folder are compressed first, once. Resolves with
    * the digest of its manifest there.
@@ -252,6 +265,17 @@ export class Image {
       yield* saveImage(parts, record.id, format);
     };
     return Readable.from(archive(this), { objectMode: false });
+  }
+
+  /**
+   * All that is known about it now, as plain data.
+   *
+   * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND` when it was removed; `ERR_RUNTIME_CLOSED`
+   */
+  async inspect(): Promise<ImageInfo> {
+    const { parts, record } = this.#stored('inspect');
+    parts.assertOpen('inspect an image');
+    return await inspectImage(parts, record.id);
   }
 
   /**

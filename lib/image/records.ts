@@ -13,6 +13,7 @@ import { IMAGES_LOCK } from '../store/leases.js';
 import { SKELETON_LAYER, type Store } from '../store/store.js';
 import type { ImageConfig } from './config.js';
 import {
+  dateOf,
   parseImageDocument,
   parseImageManifest,
   type Document,
@@ -128,7 +129,6 @@ async function readImage(
     parseImageDocument(bytes, manifest.layers.length, digest),
   );
   const keys = annotations[LAYERS]?.split(',') ?? document.diffIds.map(hexOf);
-  const created = document.created ?? annotations[CREATED];
   const form = { manifest: descriptor, blobs: manifest.layers, sources: sourcesOf(descriptor) };
   return {
     id,
@@ -142,7 +142,7 @@ async function readImage(
     sizeBytes: Number(
       annotations[SIZE] ?? manifest.layers.reduce((sum, { size }) => sum + size, 0),
     ),
-    created: created === undefined ? undefined : new Date(created),
+    created: dateOf(document.created ?? annotations[CREATED]),
     tags: tags.toSorted(),
   };
 }
@@ -284,6 +284,28 @@ export async function tagImage(
   });
 }
 
+/**
+ * Takes one of its names, a full one, from the image. Returns those that it still has.
+ *
+ * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND` when it has none such
+ */
+export async function untagImage(
+  store: Store,
+  id: Digest,
+  name: string,
+): Promise<readonly string[]> {
+  return await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
+    const index = await store.images.readIndex();
+    const image = (await listImages(store, index)).find((one) => one.id === id);
+    const reference = familiar(name);
+    if (image?.tags.includes(reference) !== true) {
+      throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference });
+    }
+    await store.images.writeIndex(withoutName(index.manifests, name));
+    return image.tags.filter((tag) => tag !== reference);
+  });
+}
+
 /** One descriptor for each name, or one without a name. */
 function retag(
   manifests: readonly Descriptor[],
@@ -291,19 +313,21 @@ function retag(
   name: string,
 ): readonly Descriptor[] {
   const model = manifests.find(({ digest }) => digest === manifest);
-  const kept = manifests.flatMap((one) => {
-    const annotations = { ...one.annotations };
-    const own = annotations[REF_NAME];
-    if (one.digest === manifest) return own === undefined || own === name ? [] : [one];
-    if (own !== name) return [one];
-    // Who loses its last name stays, nameless.
-    const others = manifests.some((other) => other !== one && other.digest === one.digest);
-    if (others) return [];
-    const { [REF_NAME]: _lost, ...rest } = annotations;
-    return [{ ...one, annotations: rest }];
-  });
-  if (model === undefined) return kept;
+  if (model === undefined) return manifests;
+  const kept = withoutName(manifests, name).filter(
+    ({ digest, annotations }) => digest !== manifest || annotations?.[REF_NAME] !== undefined,
+  );
   return [...kept, { ...model, annotations: { ...model.annotations, [REF_NAME]: name } }];
+}
+
+/** Who has it loses it; who loses its last name stays, nameless. */
+function withoutName(manifests: readonly Descriptor[], name: string): readonly Descriptor[] {
+  return manifests.flatMap((one) => {
+    const { [REF_NAME]: own, ...rest } = one.annotations ?? {};
+    if (own !== name) return [one];
+    const others = manifests.some((other) => other !== one && other.digest === one.digest);
+    return others ? [] : [{ ...one, annotations: rest }];
+  });
 }
 
 /** `key` or `key=value`. */

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach } from 'vitest';
 
 import {
   startRegistry,
+  USER,
   type DockerRegistry,
   type DockerRegistryOptions,
 } from './docker-registry.js';
@@ -49,7 +50,10 @@ export function imageRegistry(folder: string, options?: DockerRegistryOptions): 
     async publish(...images) {
       const name = `image-${++number}:1`;
       const layout = await writeLayout(join(folder, `layout-${number}`), ...images);
-      skopeoCopy(`oci:${layout}:base`, `docker://${registry.host}/${name}`, '--all');
+      const user = [USER.username, USER.password].join(':');
+      const credentials = options?.auth === 'htpasswd' ? ['--dest-creds', user] : [];
+      const to = `docker://${registry.host}/${name}`;
+      skopeoCopy(`oci:${layout}:base`, to, '--all', ...credentials);
       return `${proxy.host}/${name}`;
     },
     direct: (name) => name.replace(proxy.host, registry.host),

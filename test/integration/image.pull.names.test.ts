@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
@@ -109,6 +110,45 @@ describe('a digest', () => {
     // Pulled by digest it has no name.
     const [image] = await t.runtime.images.list();
     expect(image?.tags).toEqual([]);
+  });
+
+  test('is told with all else by inspect', async () => {
+    const name = await publish('inspected');
+    const digest = digestAt(r.direct(name));
+    const image = await pull(name);
+    const [above, below] = await image.history();
+    const info = await image.inspect();
+    expect(info).toEqual({
+      id: image.id,
+      digest,
+      tags: [name],
+      sources: [`${repositoryOf(name)}@${digest}`],
+      platform: { os: 'linux', architecture: 'amd64' },
+      createdAt: expect.any(Date) as Date,
+      author: '',
+      sizeBytes: image.sizeBytes,
+      config: { Cmd: ['/bin/cat', '/text'] },
+      layers: [below, above].map((step) => ({
+        diffId: step?.diffId,
+        digest: expect.stringMatching(/^sha256:/) as string,
+        mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+        sizeBytes: expect.any(Number) as number,
+      })),
+    });
+    for (const { digest: blob, sizeBytes } of info.layers) {
+      const file = join(t.store.root, 'images/blobs/sha256', blob.slice(7));
+      expect(statSync(file).size).toBe(sizeBytes);
+    }
+    await image.tag('inspected:2');
+    await image.untag(name);
+    expect([image.tags, (await image.inspect()).tags]).toEqual([['inspected:2'], ['inspected:2']]);
+    expect(await rejection(pull(name, { policy: 'never' }))).toMatchObject({
+      code: 'ERR_IMAGE_NOT_FOUND',
+    });
+    expect(await rejection(image.untag(name))).toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
+    expect(await rejection(image.untag('UPPER'))).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    await image.remove();
+    expect(await rejection(image.inspect())).toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });
   });
 
   test('of an image that an archive had brought before', async () => {

@@ -90,6 +90,8 @@ describe('Image.host', () => {
     expect(Image.host({ writable: ['/usr'] }).id).not.toBe(image.id);
     for (const refused of [
       image.tag('a'),
+      image.untag('a'),
+      image.inspect(),
       image.remove(),
       image.push('a'),
       image.history(),

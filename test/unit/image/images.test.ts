@@ -7,7 +7,7 @@ import { importRootfs } from '../../../lib/image/import.js';
 import { parsePrune } from '../../../lib/image/request.js';
 import { imagesUsage } from '../../../lib/image/usage.js';
 import { findImage } from '../../../lib/image/find.js';
-import { listImages, tagImage, type ImageRecord } from '../../../lib/image/records.js';
+import { listImages, tagImage, untagImage, type ImageRecord } from '../../../lib/image/records.js';
 import { pruneImages, removeImage } from '../../../lib/image/remove.js';
 import { parseFromRootfs } from '../../../lib/image/request.js';
 import { resolveImage } from '../../../lib/image/resolve.js';
@@ -186,6 +186,32 @@ describe('names', () => {
     await tagImage(parts.store, b.id, 'docker.io/library/app:2');
     expect((await findImage(parts.store, a.id)).tags).toEqual([]);
     expect((await findImage(parts.store, b.id)).tags).toEqual(['app:1', 'app:2']);
+    expect(await listImages(parts.store)).toHaveLength(2);
+  });
+
+  test('one is taken away, of the one that has it; the image stays when it was the last', async () => {
+    const a = await importFrom(await source(folder.path, 'a'));
+    const b = await importFrom(await source(folder.path, 'b'));
+    for (const tag of ['1', '2']) await tagImage(parts.store, a.id, `docker.io/library/app:${tag}`);
+    await tagImage(parts.store, b.id, 'docker.io/library/other:1');
+    const untag = (name: string): Promise<readonly string[]> =>
+      untagImage(parts.store, a.id, `docker.io/library/${name}`);
+    for (const name of ['other:1', 'none:1']) {
+      await expect(untag(name)).rejects.toMatchObject({
+        code: 'ERR_IMAGE_NOT_FOUND',
+        details: { reference: name },
+      });
+    }
+    expect(await untag('app:1')).toEqual(['app:2']);
+    expect((await findImage(parts.store, 'app:2')).id).toBe(a.id);
+    expect(await untag('app:2')).toEqual([]);
+    await expect(findImage(parts.store, 'app:2')).rejects.toMatchObject({
+      code: 'ERR_IMAGE_NOT_FOUND',
+    });
+    expect((await findImage(parts.store, a.id)).tags).toEqual([]);
+    expect((await findImage(parts.store, 'other:1')).id).toBe(b.id);
+    expect(await listImages(parts.store)).toHaveLength(2);
+    expect(await tagImage(parts.store, a.id, 'docker.io/library/app:3')).toEqual(['app:3']);
     expect(await listImages(parts.store)).toHaveLength(2);
   });
 

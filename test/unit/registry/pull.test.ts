@@ -253,6 +253,24 @@ describe('blobs', () => {
     expect(server.log().filter((line) => line.includes('blobs'))).toHaveLength(5);
   });
 
+  test('one that is shorter than it should be is asked for again, and not without end', async () => {
+    const server = await recorder(
+      open((request, response, raw) => {
+        if (request.headers['range'] === undefined) return ranged(request, response, raw);
+        response.writeHead(416).end();
+      }),
+    );
+    const longer = { ...blob, size: bytes.length + 100 };
+    const sink = new MemorySink();
+    const error = await failure(registries().client(server.host).fetchBlob('a', longer, sink));
+    expect(error).toMatchObject({
+      code: 'ERR_REGISTRY_UNREACHABLE',
+      details: { reason: expect.stringContaining(`${bytes.length} of ${longer.size} bytes`) },
+    });
+    // Each time all that there is, and then what should follow.
+    expect(server.log().filter((line) => line.includes('blobs'))).toHaveLength(2 * 5 - 1);
+  });
+
   test('one that is longer than it should be is refused at the first byte too many', async () => {
     const server = await recorder(
       open((_request, response) => void response.writeHead(200).end(Buffer.concat([bytes, bytes]))),
