@@ -11,6 +11,9 @@ export function second(): number {
   return 1_000 * (emulated ? 5 : 1) * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }
 
+/** So many of these seconds as a `timeoutMs`: whole milliseconds. */
+export const timeoutMs = (seconds: number): number => Math.ceil(seconds * second());
+
 /**
  * Waits until `look` finds nothing; what it still finds after `ms` is the failure, which also says whether it
  * was only late.

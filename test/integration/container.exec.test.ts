@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 
 import { Runtime, type Container, type ContainerOptions } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
-import { second, times } from '../helpers/patience.js';
+import { second, timeoutMs, times } from '../helpers/patience.js';
 import { oneId, rejection, testRuntime } from '../helpers/runtime.js';
 
 const { describe, test } = needs('native', 'userns');
@@ -54,7 +54,7 @@ describe('exec', () => {
   test('a timeout kills its tree and nothing else', async () => {
     await using box = await t.sleeper();
     const line = 'echo so far; setsid sleep 4242 & sleep 4242';
-    const result = await box.exec(['sh', '-c', line], { timeoutMs: 200 });
+    const result = await box.exec(['sh', '-c', line], { timeoutMs: timeoutMs(0.2) });
     expect(result).toMatchObject({ exitCode: null, signal: 'SIGKILL', reason: 'timeout' });
     expect(result.stdout).toBe('so far\n');
     expect((await box.inspect()).state).toBe('running');
@@ -230,7 +230,7 @@ describe('spawn', () => {
     expect(empty.stdin).toBeNull();
     expect(await empty.exited).toMatchObject({ exitCode: 0 });
 
-    const late = await box.spawn(['sleep', '1000'], { timeoutMs: 100 });
+    const late = await box.spawn(['sleep', '1000'], { timeoutMs: timeoutMs(0.1) });
     expect(await late.exited).toMatchObject({ reason: 'timeout', exitCode: null });
 
     const aborted = await box.spawn(['sleep', '1000'], {

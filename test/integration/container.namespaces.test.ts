@@ -9,6 +9,7 @@ import {
   type ContainerOptions,
 } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
+import { timeoutMs } from '../helpers/patience.js';
 import { rejection, testRuntime } from '../helpers/runtime.js';
 
 const { test } = needs('native', 'userns');
@@ -227,7 +228,7 @@ describe('a pid namespace that is another container’s', () => {
     await using two = await t.sleeper({
       ...sharing(one),
       argv: ['sh', '-c', 'setsid sleep 4244 & setsid setsid sleep 4244 & sleep 4244'],
-      ...(reason === 'timeout' ? { timeoutMs: 300 } : {}),
+      ...(reason === 'timeout' ? { timeoutMs: timeoutMs(0.5) } : {}),
     });
     const exec = two.exec(['sleep', '4245']);
     await until(async () => (await commands(one)).split('4244').length > 3);

@@ -5,6 +5,7 @@ import { expect } from 'vitest';
 import { Container, type ContainerEventName } from '../../lib/index.js';
 import { limitable } from '../helpers/limitable.js';
 import { needs } from '../helpers/needs.js';
+import { timeoutMs } from '../helpers/patience.js';
 import { rejection, testRuntime } from '../helpers/runtime.js';
 
 const { describe, test } = needs('native', 'userns', 'cgroups');
@@ -73,7 +74,7 @@ describe.skipIf(!limitable('freeze'))('a paused container', () => {
   });
 
   test('its timeout and its removal end it', async () => {
-    const box = await t.sleeper({ timeoutMs: 300 });
+    const box = await t.sleeper({ timeoutMs: timeoutMs(0.3) });
     await box.pause();
     expect(await box.wait()).toMatchObject({ reason: 'timeout' });
     await box.remove();

@@ -8,7 +8,7 @@ import { expect } from 'vitest';
 
 import { Container, ExecError } from '../../lib/index.js';
 import { needs } from '../helpers/needs.js';
-import { second, times } from '../helpers/patience.js';
+import { second, timeoutMs, times } from '../helpers/patience.js';
 import { rejection, rootless, testRuntime } from '../helpers/runtime.js';
 import { tempFolder } from '../helpers/temp.js';
 
@@ -246,7 +246,9 @@ describe('the end', () => {
 
   test('a timeout kills the whole tree and keeps the output so far', async () => {
     const begin = performance.now();
-    const result = await sh('echo so far; setsid sleep 1000 & sleep 1000', { timeoutMs: 200 });
+    const result = await sh('echo so far; setsid sleep 1000 & sleep 1000', {
+      timeoutMs: timeoutMs(0.2),
+    });
     expect(result).toMatchObject({
       exitCode: null,
       signal: 'SIGKILL',
