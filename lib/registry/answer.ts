@@ -1,11 +1,14 @@
 import type { Readable } from 'node:stream';
 import { CaissonError, RegistryError, type RegistryMessage } from '../errors/index.js';
-import { codesOf } from './retry.js';
+import { codesOf, wantsCertificate } from './retry.js';
 import type { Answer } from './transport.js';
 
 /** Of an answer that says what went wrong; the rest of it is not read. */
 const MAX_ERROR_BYTES = 64 << 10;
 const MAX_MESSAGES = 16;
+
+const CERTIFICATE_HINT =
+  'Where it wants to see a certificate: `cert` and `key` of its entry in `registries`, or client.cert and client.key in /etc/docker/certs.d/HOST.';
 
 /** How a request is called in errors. */
 export interface Attempt {
@@ -31,10 +34,12 @@ export function unreachable(registry: string, error: unknown): CaissonError {
   const code = codesOf(error)[0];
   const message = error instanceof Error ? error.message : String(error);
   const reason = code !== undefined && !message.includes(code) ? `${message} (${code})` : message;
+  // Of its refusal little more than the end of the connection may be seen.
+  const mayWant = wantsCertificate(error) || code === 'UND_ERR_SOCKET';
   return new CaissonError(
     'ERR_REGISTRY_UNREACHABLE',
     { registry, reason: reason.trim() },
-    { cause: error },
+    { cause: error, ...(mayWant && { hint: CERTIFICATE_HINT }) },
   );
 }
 

@@ -4,7 +4,7 @@ import type { Auth } from '../runtime/options.js';
 import type { Attempt } from './answer.js';
 import type { Challenge } from './challenge.js';
 import type { DockerConfig } from './docker-config.js';
-import type { Endpoint } from './endpoint.js';
+import { towardsOthers, type Endpoint } from './endpoint.js';
 import type { RetryPolicy } from './retry.js';
 import { Shared } from './shared.js';
 import { basic, TokenServer, type Token } from './token.js';
@@ -56,7 +56,8 @@ export class Authorizer {
     const verdict = mayTrustRealm(realm, from, authHosts);
     if (verdict === 'refused') return;
     // How its own host is spoken to; nobody said so of another one.
-    const settings = realm.host === from.host ? tls : { ...tls, verify: true };
+    const others = verdict === 'trusted' ? { ...tls, verify: true } : towardsOthers(tls);
+    const settings = realm.host === from.host ? tls : others;
     const server = new TokenServer(realm, service, { ...this.#by, tls: settings });
     const before = this.#scheme;
     if (before.kind !== 'bearer' || !before.server.isSame(server)) this.#tokens.clear();

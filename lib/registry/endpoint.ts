@@ -7,7 +7,26 @@ export interface TlsSettings {
   readonly verify: boolean;
   /** Authorities besides the usual ones. */
   readonly ca: readonly string[];
+  /** Who this program is, where somebody said so. */
+  readonly own: OwnCertificate | undefined;
+  /** Whose certificates Docker has stored, where nobody said anything of them: host and port. */
+  readonly stored: string | undefined;
+  /** Whether it hears who this program is. */
+  readonly isTrusted: boolean;
 }
+
+/** PEM of both. */
+export interface OwnCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** For a server that the registry has named: it must be who it says, and is not told who we are. */
+export const towardsOthers = (tls: TlsSettings): TlsSettings => ({
+  ...tls,
+  verify: true,
+  isTrusted: false,
+});
 
 /** One server of the distribution API, and how it may be spoken to. */
 export interface Endpoint {
@@ -65,7 +84,13 @@ function endpoint(domain: string, settings: RegistrySettings | undefined): Endpo
     prefix: '',
     schemes:
       settings?.plainHttp === true ? ['http:'] : mayBePlain ? ['https:', 'http:'] : ['https:'],
-    tls: { verify: !insecure, ca: settings?.ca ?? [] },
+    tls: {
+      verify: !insecure,
+      ca: settings?.ca ?? [],
+      own: settings?.own,
+      stored: settings?.own === undefined ? name : undefined,
+      isTrusted: true,
+    },
     auth: settings?.auth,
     authHosts: settings?.authHosts ?? [],
   };

@@ -4,14 +4,16 @@ import { discard, invalidAnswer, readBody, refusal, unreachable, type Attempt } 
 import { Authorizer } from './authorizer.js';
 import { parseChallenges } from './challenge.js';
 import type { DockerConfig } from './docker-config.js';
-import type { Endpoint } from './endpoint.js';
+import { towardsOthers, type Endpoint } from './endpoint.js';
 import { patiently } from './patience.js';
-import { codesOf, isBroken, type RetryPolicy } from './retry.js';
+import { codesOf, isBroken, wantsCertificate, type RetryPolicy } from './retry.js';
 import { Shared } from './shared.js';
 import { headerOf, type Answer, type Exchange, type Transport } from './transport.js';
 
 const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** What a server that speaks TLS answers to who does not. */
+const SPEAKS_TLS = 400;
 /** What a server that does not speak TLS makes of the attempt. */
 const NO_TLS = /^(?:EPROTO|ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST))$/;
 
@@ -87,17 +89,23 @@ export class RegistryHost {
     let base = new URL(`${schemes[0] ?? 'https:'}//${host}/v2/`);
     const answer = await patiently(
       async () => {
+        let broken: unknown;
         for (const [i, scheme] of schemes.entries()) {
           base = new URL(`${scheme}//${host}/v2/`);
           try {
-            return await this.#transport.exchange(
+            const found = await this.#transport.exchange(
               { method: 'GET', url: base, headers: {}, signal },
               tls,
             );
+            if (found.status !== SPEAKS_TLS || broken === undefined) return found;
+            // Then it was no lack of TLS before.
+            discard(found.body);
+            throw unreachable(attempt.registry, broken);
           } catch (error) {
+            broken ??= error;
             const last = i === schemes.length - 1;
             const speaksNoTls = codesOf(error).some((code) => NO_TLS.test(code)) || isBroken(error);
-            if (last || !speaksNoTls || signal.aborted) throw error;
+            if (last || !speaksNoTls || wantsCertificate(error) || signal.aborted) throw error;
           }
         }
         throw new Error('an endpoint has a scheme');
@@ -147,7 +155,7 @@ export class RegistryHost {
           ...(body !== undefined && { body: typeof body === 'function' ? body() : body }),
           signal,
         },
-        url.origin === base.origin ? this.endpoint.tls : { ...this.endpoint.tls, verify: true },
+        url.origin === base.origin ? this.endpoint.tls : towardsOthers(this.endpoint.tls),
       );
       const safe = method === 'GET' || method === 'HEAD' || [307, 308].includes(answer.status);
       if (!REDIRECTS.has(answer.status) || !safe) return { answer, sent: authorization };

@@ -18,7 +18,7 @@ import { isDigest } from '../store/digest.js';
 import { parsePlatform, hostPlatform } from './platform.js';
 import { inLibrary, isRepository, isTag } from './reference.js';
 
-const SETTINGS = ['insecure', 'plainHttp', 'ca', 'auth', 'authHosts'];
+const SETTINGS = ['insecure', 'plainHttp', 'ca', 'cert', 'key', 'auth', 'authHosts'];
 /** More than any registry gives. */
 const MOST_RESULTS = 100;
 

@@ -37,7 +37,14 @@ export const isTemporary = (status: number): boolean => TEMPORARY.has(status);
 
 /** Whether the same request may go better now: the connection broke. */
 export const isBroken = (error: unknown): boolean =>
-  codesOf(error).some((code) => BROKEN.has(code));
+  !wantsCertificate(error) && codesOf(error).some((code) => BROKEN.has(code));
+
+/** What a server says to who shows no certificate, or one that it does not take; of some only the end is seen. */
+const REFUSED_CERTIFICATE =
+  /^ERR_SSL_(?:TLSV13_ALERT_CERTIFICATE_REQUIRED|(?:TLSV1|SSLV3)_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNKNOWN_CA|HANDSHAKE_FAILURE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_EXPIRED))$/;
+
+export const wantsCertificate = (error: unknown): boolean =>
+  codesOf(error).some((code) => REFUSED_CERTIFICATE.test(code));
 
 /** Its code, and those it was made of: several addresses, each with its own failure. */
 export function codesOf(error: unknown): readonly string[] {

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import * as tls from 'node:tls';
 import type { Dispatcher } from 'undici';
-import { abortError, throwIfAborted } from '../errors/index.js';
+import { abortError, CaissonError, throwIfAborted } from '../errors/index.js';
+import { storedCertificates } from './docker-certificates.js';
 import type { TlsSettings } from './endpoint.js';
 import { proxyFor } from './proxy.js';
 
@@ -86,6 +87,8 @@ export class Transport {
     if (dispatcher === undefined) {
       dispatcher = makeDispatcher(proxy, settings);
       this.#dispatchers.set(key, dispatcher);
+      // Certificates that could not be read may be mended.
+      dispatcher.catch(() => this.#dispatchers.delete(key));
     }
     return await dispatcher;
   }
@@ -96,14 +99,15 @@ const isHttp = (url: string): boolean =>
 
 async function makeDispatcher(
   proxy: string | undefined,
-  { verify, ca }: TlsSettings,
+  settings: TlsSettings,
 ): Promise<Dispatcher> {
+  const secureContext = await contextOf(settings);
   // Loaded here: it costs more than all of this package's own code.
   const { Agent, ProxyAgent } = await import('undici');
   const connect = {
     timeout: CONNECT_TIMEOUT_MS,
-    rejectUnauthorized: verify,
-    ...(ca.length > 0 && { secureContext: trusting(ca) }),
+    rejectUnauthorized: settings.verify,
+    ...(secureContext && { secureContext }),
   };
   const options = {
     connections: CONNECTIONS,
@@ -117,10 +121,34 @@ async function makeDispatcher(
       new ProxyAgent({ ...options, uri: proxy, requestTls: connect, proxyTunnel: false });
 }
 
-/** `ca` besides what this program trusts already. */
-function trusting(ca: readonly string[]): tls.SecureContext {
+/** Who is trusted besides those that this program trusts already, and who it is itself; undefined where nobody said. */
+async function contextOf({
+  ca,
+  own,
+  stored,
+  isTrusted,
+}: TlsSettings): Promise<tls.SecureContext | undefined> {
+  const files = stored === undefined ? undefined : await storedCertificates(stored);
+  const authorities = [...ca, ...(files?.ca ?? [])];
+  const cert = own === undefined ? (files?.certificates ?? []) : [own.certificate];
+  const key = own === undefined ? (files?.keys ?? []) : [own.key];
+  const shows = isTrusted && cert.length > 0;
+  if (authorities.length === 0 && !shows) return undefined;
+  try {
+    return tls.createSecureContext({
+      ...(authorities.length > 0 && { ca: [...trusted(), ...authorities] }),
+      ...(shows && { cert: [...cert], key: [...key] }),
+    });
+  } catch (error) {
+    const source =
+      own === undefined && stored !== undefined ? `certs.d/${stored}` : '`cert`, `key`';
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CaissonError('ERR_CREDENTIALS_FAILED', { source, reason }, { cause: error });
+  }
+}
+
+function trusted(): readonly string[] {
   // Node 20 cannot say what NODE_EXTRA_CA_CERTS added: remove when 22.15 is the floor.
   const { getCACertificates } = tls as { getCACertificates?: (type: string) => string[] };
-  const usual = getCACertificates?.('default') ?? tls.rootCertificates;
-  return tls.createSecureContext({ ca: [...usual, ...ca] });
+  return getCACertificates?.('default') ?? tls.rootCertificates;
 }

@@ -57,6 +57,13 @@ export interface RegistryConfig {
   plainHttp?: boolean;
   /** Certificates (PEM) of authorities that are trusted besides the usual ones. */
   ca?: string | string[];
+  /**
+   * Certificate (PEM) by which this program shows who it is, where the registry wants that, and its `key`.
+   * Default of it and of `ca`, in addition: what Docker has in `certs.d` (`~/.config/docker`, `/etc/docker`).
+   */
+  cert?: string;
+  /** Of `cert`, in PEM and without a passphrase. It never leaves this program. */
+  key?: string;
   /** Default: what `docker login` or {@link Registry.login} has stored. */
   auth?: Auth;
   /**

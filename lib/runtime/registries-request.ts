@@ -7,6 +7,7 @@ import {
   invalid,
   kindOf,
   quote,
+  type Bag,
 } from '../errors/arguments.js';
 import type { Auth, RegistryConfig } from './options.js';
 import { isRegistryHost } from './registry-host.js';
@@ -19,6 +20,8 @@ export interface RegistrySettings {
   readonly insecure: boolean;
   readonly plainHttp: boolean;
   readonly ca: readonly string[];
+  /** PEM of both. */
+  readonly own: { readonly certificate: string; readonly key: string } | undefined;
   readonly auth: Auth | undefined;
   readonly authHosts: readonly string[];
 }
@@ -30,6 +33,8 @@ const KEYS: ReadonlySet<string> = new Set(
     insecure: true,
     plainHttp: true,
     ca: true,
+    cert: true,
+    key: true,
     auth: true,
     authHosts: true,
   } satisfies Record<keyof RegistryConfig, true>),
@@ -59,6 +64,7 @@ export function parseRegistry(value: unknown, option: string): RegistrySettings 
     insecure: flag('insecure'),
     plainHttp: flag('plainHttp'),
     ca: certificates(bag['ca'], path('ca')),
+    own: ownCertificate(bag, path),
     auth: bag['auth'] === undefined ? undefined : parseAuth(bag['auth'], path('auth')),
     authHosts: list('authHosts').map((host, i) => checkHost(host, `${path('authHosts')}[${i}]`)),
   };
@@ -93,6 +99,16 @@ function certificates(value: unknown, option: string): readonly string[] {
       `must be a certificate itself (PEM, ${CERTIFICATE} …), not its file's name`,
     );
   });
+}
+
+function ownCertificate(bag: Bag, path: (key: string) => string): RegistrySettings['own'] {
+  const { cert, key } = bag;
+  if (cert === undefined && key === undefined) return undefined;
+  if (key === undefined) throw invalid(path('key'), 'must be there with `cert`');
+  const [certificate = ''] = certificates(checkString(cert, path('cert')), path('cert'));
+  const text = checkString(key, path('key'));
+  if (/-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/.test(text)) return { certificate, key: text };
+  throw invalid(path('key'), 'must be a private key itself (PEM), not its file’s name');
 }
 
 /** One of the three shapes, whole. */

@@ -1,7 +1,7 @@
 // Debian's registry on loopback.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,7 +25,12 @@ export interface DockerRegistryOptions {
         readonly certificate: string;
       };
   /** Paths of the server's own. */
-  readonly tls?: { readonly certificate: string; readonly key: string };
+  readonly tls?: {
+    readonly certificate: string;
+    readonly key: string;
+    /** Who is let in alone: those with a certificate of these authorities. */
+    readonly clientcas?: readonly string[];
+  };
   readonly deletion?: boolean;
 }
 
@@ -98,6 +103,10 @@ export interface Authority {
   readonly ca: string;
   /** Paths of a server's certificate, and of its key. */
   readonly tls: { readonly certificate: string; readonly key: string };
+  /** Path of `ca`. */
+  readonly caFile: string;
+  /** PEM of a user's certificate, and of its key. */
+  readonly client: { readonly cert: string; readonly key: string };
 }
 
 /** An authority that nobody knows, and a server's certificate of its. */
@@ -131,6 +140,11 @@ export async function authority(names = 'IP:127.0.0.1,DNS:localhost'): Promise<A
     '-subj',
     '/CN=test',
   );
+  openssl('req', ...key, '-keyout', at('client.key'), '-out', at('client.csr'), '-subj', '/CN=me');
+  openssl(
+    ...['x509', '-req', '-in', at('client.csr'), '-CA', at('ca.pem'), '-CAkey', at('ca.key')],
+    ...['-CAcreateserial', '-out', at('client.pem'), '-days', '2'],
+  );
   writeFileSync(at('names'), `subjectAltName=${names}\n`);
   openssl(
     ...['x509', '-req', '-in', at('server.csr'), '-CA', at('ca.pem'), '-CAkey', at('ca.key')],
@@ -139,5 +153,10 @@ export async function authority(names = 'IP:127.0.0.1,DNS:localhost'): Promise<A
   return {
     ca: openssl('x509', '-in', at('ca.pem')),
     tls: { certificate: at('server.pem'), key: at('server.key') },
+    caFile: at('ca.pem'),
+    client: {
+      cert: readFileSync(at('client.pem'), 'utf8'),
+      key: readFileSync(at('client.key'), 'utf8'),
+    },
   };
 }

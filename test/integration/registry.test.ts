@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect } from 'vitest';
+import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { Registry, type RegistryConfig } from '../../lib/index.js';
 import { digestOf } from '../../lib/store/digest.js';
 import { Registries } from '../../lib/registry/registries.js';
@@ -13,7 +17,7 @@ import { authority, dockerRegistry, USER } from '../helpers/docker-registry.js';
 import { blobSource, documentOf, imageParts, pushParts } from '../helpers/image-parts.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
-import { fileFolder } from '../helpers/temp.js';
+import { fileFolder, tempFolder } from '../helpers/temp.js';
 import { tokenServer } from '../helpers/token-server.js';
 
 const { describe, test } = needs('registry', 'openssl');
@@ -319,6 +323,10 @@ describe('a registry with tokens', () => {
   });
 });
 
+interface WithCertificate {
+  getPeerCertificate(): { readonly subject?: { readonly CN?: string } };
+}
+
 describe('TLS', () => {
   test('of an authority that nobody knows: refused; known by `ca`; whatever it is with `insecure`', async () => {
     const { ca, tls } = await authority();
@@ -337,6 +345,69 @@ describe('TLS', () => {
     await pushParts(client, 'a', 'b', imageParts());
     // Nor is it reached without TLS.
     await expect(registry(host, { plainHttp: true }).ping()).rejects.toMatchObject({ status: 400 });
+  });
+
+  test('who shows no certificate where one is wanted is told so; by its fields, and by files as Docker has them', async () => {
+    const { ca, tls, caFile, client } = await authority();
+    const host = await dockerRegistry({ tls: { ...tls, clientcas: [caFile] } });
+    const { client: stranger } = await authority();
+    for (const options of [{ ca }, { ca, ...stranger }]) {
+      await expect(registry(host, options).ping()).rejects.toMatchObject({
+        code: 'ERR_REGISTRY_UNREACHABLE',
+        hint: expect.stringContaining('`cert` and `key`'),
+      });
+    }
+    await registry(host, { ca, ...client }).ping();
+    await pushParts(registries({ host, ca, ...client }).client(host), 'a', 'b', imageParts());
+
+    const folder = await tempFolder();
+    atEnd(folder.remove);
+    vi.stubEnv('XDG_CONFIG_HOME', folder.path);
+    const at = join(folder.path, 'docker/certs.d', host);
+    await mkdir(at, { recursive: true });
+    const files = { 'ca.crt': ca, 'client.cert': client.cert, 'client.key': client.key };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(at, name), text);
+    expect(await all(registry(host).tags('a'))).toEqual(['b']);
+
+    const made = registry(host);
+    await rm(join(at, 'client.key'));
+    await expect(made.ping()).rejects.toMatchObject({ code: 'ERR_CREDENTIALS_FAILED' });
+    await writeFile(join(at, 'client.key'), 'x');
+    await expect(made.ping()).rejects.toMatchObject({
+      code: 'ERR_CREDENTIALS_FAILED',
+      details: { source: `certs.d/${host}` },
+    });
+    await writeFile(join(at, 'client.key'), client.key);
+    await made.ping();
+    vi.unstubAllEnvs();
+  });
+
+  test('nobody but the registry sees the certificate: not where it redirects to', async () => {
+    const { ca, tls, client } = await authority();
+    const seen: string[] = [];
+    const server = async (answer: (response: ServerResponse) => void): Promise<string> => {
+      const options = { cert: readFileSync(tls.certificate), key: readFileSync(tls.key), ca, requestCert: true, rejectUnauthorized: false }; // prettier-ignore
+      const made = createServer(options, (request, response) => {
+        const socket = request.socket as unknown as WithCertificate;
+        seen.push(socket.getPeerCertificate().subject?.CN ?? 'nobody');
+        if (request.url === '/v2/') response.end('{}');
+        else answer(response);
+      });
+      await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
+      atEnd(async () => {
+        made.closeAllConnections();
+        await new Promise((resolve) => made.close(resolve));
+      });
+      return `127.0.0.1:${(made.address() as AddressInfo).port}`;
+    };
+    const { manifest } = imageParts();
+    const storage = await server((response) => response.end(manifest.bytes));
+    const host = await server((response) =>
+      response.writeHead(307, { location: `https://${storage}/blob` }).end(),
+    );
+    const found = await registry(host, { ca, ...client }).manifest('a');
+    expect(found.digest).toBe(manifest.digest);
+    expect(seen).toEqual(['me', 'me', 'nobody']);
   });
 
   test('a certificate for another name is refused', async () => {

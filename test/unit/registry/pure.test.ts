@@ -1,10 +1,14 @@
-import { describe, expect, test } from 'vitest';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseChallenges } from '../../../lib/registry/challenge.js';
+import { storedCertificates } from '../../../lib/registry/docker-certificates.js';
 import { endpointsOf, isLoopback } from '../../../lib/registry/endpoint.js';
 import { proxyFor } from '../../../lib/registry/proxy.js';
 import { delayMs, isBroken, retryAfterMs, RETRY_POLICY } from '../../../lib/registry/retry.js';
 import { mayTrustRealm } from '../../../lib/registry/trust.js';
 import { parseRegistries } from '../../../lib/runtime/registries-request.js';
+import { tempFolder, type TempFolder } from '../../helpers/temp.js';
 
 describe('WWW-Authenticate', () => {
   const read = (header: string | string[] | undefined): unknown =>
@@ -102,6 +106,9 @@ describe('who may get the credentials of a registry', () => {
     expect(mayTrustRealm(new URL(realm), new URL(registry), hosts)).toBe(verdict);
   });
 });
+
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n';
+const KEY = '-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n';
 
 describe('endpoints', () => {
   const settings = parseRegistries(
@@ -240,6 +247,10 @@ describe('registries of a Runtime', () => {
     [[{ host: 'a', mirrors: ['b', 'https://c'] }], 'registries[0].mirrors[1]'],
     [[{ host: 'a', mirrors: ['b/../c'] }], 'registries[0].mirrors[0]'],
     [[{ host: 'a', ca: '/etc/ssl/ca.pem' }], 'registries[0].ca'],
+    [[{ host: 'a', cert: CERTIFICATE }], 'registries[0].key'],
+    [[{ host: 'a', key: KEY }], 'registries[0].cert'],
+    [[{ host: 'a', cert: 'client.cert', key: KEY }], 'registries[0].cert'],
+    [[{ host: 'a', cert: CERTIFICATE, key: 'client.key' }], 'registries[0].key'],
     [[{ host: 'a', auth: {} }], 'registries[0].auth'],
     [[{ host: 'a', auth: { username: 'u' } }], 'registries[0].auth.password'],
     [[{ host: 'a', auth: { username: 'u:v', password: 'p' } }], 'registries[0].auth.username'],
@@ -253,5 +264,60 @@ describe('registries of a Runtime', () => {
         details: expect.objectContaining({ option }),
       }),
     );
+  });
+});
+
+describe('certs.d', () => {
+  let folder: TempFolder;
+  beforeEach(async () => {
+    folder = await tempFolder();
+  });
+  afterEach(() => folder.remove());
+  const put = async (path: string, text = path): Promise<void> => {
+    await mkdir(join(folder.path, path, '..'), { recursive: true });
+    await writeFile(join(folder.path, path), text);
+  };
+  const stored = (host = 'r:5000'): Promise<unknown> =>
+    storedCertificates(host, [join(folder.path, 'own'), join(folder.path, 'all')]);
+
+  test('authorities and certificates of the host, of the first folder that has it', async () => {
+    for (const name of [
+      'b.crt',
+      'a.crt',
+      'client.cert',
+      'client.key',
+      '2.cert',
+      '2.key',
+      'README',
+    ]) {
+      await put(`all/r:5000/${name}`, name);
+    }
+    expect(await stored()).toEqual({
+      ca: ['a.crt', 'b.crt'],
+      certificates: ['2.cert', 'client.cert'],
+      keys: ['2.key', 'client.key'],
+    });
+    await put('own/r:5000/x.crt', 'x');
+    expect(await stored()).toEqual({ ca: ['x'], certificates: [], keys: [] });
+    expect(await stored('r')).toEqual({ ca: [], certificates: [], keys: [] });
+  });
+
+  test.each([
+    ['client.cert', 'client.key'],
+    ['client.key', 'client.cert'],
+  ])('%s without %s is an error that says so', async (name, missing) => {
+    await put(`all/r:5000/${name}`);
+    await expect(stored()).rejects.toMatchObject({
+      code: 'ERR_CREDENTIALS_FAILED',
+      details: {
+        source: join(folder.path, 'all/r:5000', name),
+        reason: expect.stringContaining(missing),
+      },
+    });
+  });
+
+  test('what is no file', async () => {
+    await mkdir(join(folder.path, 'all/r:5000/ca.crt'), { recursive: true });
+    await expect(stored()).rejects.toMatchObject({ code: 'ERR_CREDENTIALS_FAILED' });
   });
 });
