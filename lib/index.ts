@@ -53,6 +53,7 @@ export type { Referrer } from './registry/listing.js';
 export type { SearchResult } from './registry/search.js';
 
 export type { FsChange } from './container/changes.js';
+export type { CommitOptions } from './container/commit.js';
 export { Container } from './container/container.js';
 export { LaterVerbs } from './container/later-verbs.js';
 export { Ready } from './container/ready.js';
@@ -61,7 +62,6 @@ export type { ExecResult } from './container/collect.js';
 export type { ExitInfo, Usage } from './container/exit-info.js';
 export type { ContainerInfo } from './container/inspect.js';
 export type {
-  CommitOptions,
   ContainerFs,
   CopyOptions,
   EgressPolicy,

@@ -299,6 +299,9 @@ Result<> TreeWalk::Folder(Visited visited, const Pair& folder) {
   const size_t place = pending_.size();
   pending_.push_back(std::move(visited));
   const Visited pending = pending_.back();
+  if (scope_ == Scope::kAll) {
+    if (auto flushed = Flush(); !flushed) return flushed;
+  }
   auto inside =
       Inside(pending, {.upper_fd = fd, .lower_fd = lower.get(), .depth = folder.depth + 1});
   if (!inside) return inside;

@@ -1,14 +1,17 @@
+import type { Readable } from 'node:stream';
 import { notYet } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
-import type { Image } from '../image/image.js';
+import { Image } from '../image/image.js';
 import type { Call } from '../runtime/call.js';
 import { partsOf } from '../runtime/runtime.js';
 import { attachTo } from './attach.js';
 import { changesOf, type FsChange } from './changes.js';
 import type { ExecResult } from './collect.js';
+import { commitContainer, type CommitOptions } from './commit.js';
 import { createAndStart, createContainer } from './create.js';
 import { execIn } from './exec.js';
 import type { ExitInfo } from './exit-info.js';
+import { exportContainer } from './export.js';
 import {
   findContainer,
   findIn,
@@ -351,6 +354,39 @@ export class Container extends LaterVerbs implements AsyncDisposable {
    */
   async changes(options?: Call): Promise<FsChange[]> {
     return await changesOf(this.#own('list the changes of'), options);
+  }
+
+  /**
+   * Makes an image of it: the layers that it is made from and, where it has written something, one more. Its
+   * configuration says how this container is run (command, environment, labels, user, folder), as Docker's does, changed
+   * by `config` and `changes`; what a secret in `env` was is in the image. One that runs is paused meanwhile, one that
+   * does not is not started. What lies in mounts is no part of it.
+   *
+   * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT`; `ERR_UNSUPPORTED` of `Image.host()`, or to pause where there is
+   * no cgroup; `ERR_IMAGE_NOT_FOUND` when its image was removed; `ERR_REQUEST_FAILED` with the path of a file that no
+   * layer can hold (a name that begins with `.wh.`); `ERR_STORE_FULL`; `ERR_CONTAINER_REMOVED`, also when it is removed
+   * meanwhile
+   */
+  async commit(options?: CommitOptions): Promise<Image> {
+    const core = this.#own('commit');
+    const record = await commitContainer(core, options);
+    return new Image({ kind: 'stored', parts: core.parts, record });
+  }
+
+  /**
+   * A tar archive of all its files as it has them now, for `Image.fromRootfs()`, `docker import` and tar; of what is
+   * mounted only the place. Nothing begins before it is read, and it goes on as it is read. Of one that runs this is no
+   * single moment, unless it is paused.
+   *
+   * The stream fails with {@link CaissonError} `ERR_CONTAINER_REMOVED`, also when it is removed meanwhile.
+   *
+   * @example
+   * ```ts
+   * await pipeline(container.export(), createWriteStream('root.tar'));
+   * ```
+   */
+  export(options?: Call): Readable {
+    return exportContainer(() => this.#own('export'), options);
   }
 
   /**

@@ -15,17 +15,21 @@ export interface Written {
   readonly lower: readonly string[] | string;
 }
 
+export function rootOf({ id, plan }: Supervised): Written {
+  return { target: '', upper: `${ContainerRecords.folderOf(id)}/upper`, lower: plan.layers };
+}
+
 /** Its root, and folders of this machine that `Image.host({ writable })` shows. */
-export function writtenBy({ id, plan }: Supervised): readonly Written[] {
+export function writtenBy(core: Supervised): readonly Written[] {
+  const { id, plan } = core;
   const folder = ContainerRecords.folderOf(id);
-  const root: Written = { target: '', upper: `${folder}/upper`, lower: plan.layers };
   const overlays = plan.oci.mounts.flatMap((mount): Written[] => {
     const scratch = scratchOf(mount);
     if (scratch === undefined) return [];
     const upper = `${folder}/${scratch}/upper`;
     return [{ target: mount.destination, upper, lower: mount.source }];
   });
-  return [root, ...overlays];
+  return [rootOf(core), ...overlays];
 }
 
 function scratchOf({ type, options }: OciMount): string | undefined {

@@ -63,11 +63,6 @@ export interface CopyOptions {
   signal?: AbortSignal;
 }
 
-export interface CommitOptions {
-  reference?: string;
-  message?: string;
-}
-
 export interface Snapshot {
   readonly id: string;
   readonly name: string;

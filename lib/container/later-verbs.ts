@@ -2,11 +2,9 @@ import type http from 'node:http';
 import type net from 'node:net';
 import { Readable } from 'node:stream';
 import { notYet } from '../errors/arguments.js';
-import type { Image } from '../image/image.js';
 import type { Call } from '../runtime/call.js';
 import type { Container } from './container.js';
 import type {
-  CommitOptions,
   ContainerFs,
   CopyOptions,
   EgressPolicy,
@@ -110,10 +108,6 @@ export class LaterVerbs {
 
   update(_options: UpdateOptions, _how?: { dryRun?: boolean }): Promise<UpdatePlan> {
     return refuse('update()', ISOLATION);
-  }
-
-  commit(_options?: CommitOptions): Promise<Image> {
-    return refuse('commit()', 'version 0.3');
   }
 
   snapshot(_options?: { name?: string }): Promise<Snapshot> {

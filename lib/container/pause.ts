@@ -10,7 +10,7 @@ export function pauseContainer(core: Supervised): Promise<void> {
   return inTurn(core, async () => {
     core.parts.assertOpen('pause a container');
     assertCan('pause', core.state.status, core.name);
-    assertFreezes(core);
+    assertFreezes(core, 'container.pause()');
     await setFrozen(core, Type.freeze, 'pause');
     const { state } = core;
     if (state.status === 'running') core.enter({ status: 'paused', run: state.run }, 'pause');
@@ -39,18 +39,23 @@ export async function setFrozen(
   await core.supervisor.request(type, body, { action, container: core.name });
 }
 
-function inTurn(core: Supervised, work: () => Promise<void>): Promise<void> {
+/** After what others do by pausing it, and before what comes later. */
+export function inTurn<T>(core: Supervised, work: () => Promise<T>): Promise<T> {
   const turn = core.pausing.then(work);
-  core.pausing = turn.catch(() => undefined);
+  core.pausing = turn.then(
+    () => undefined,
+    () => undefined,
+  );
   return turn;
 }
 
-function assertFreezes({ parts }: Supervised): void {
+/** `what` needs it; `otherwise` says what to do without. */
+export function assertFreezes({ parts }: Supervised, what: string, otherwise = ''): void {
   if ((parts.controls & Control.freeze) !== 0) return;
   const cause = parts.mode === 'rootless' ? 'not-delegated' : 'no-controller';
   throw new CaissonError(
     'ERR_UNSUPPORTED',
-    { what: 'container.pause()', reason: 'no cgroup that could be frozen is at hand' },
-    { hint: remedyOf('freeze', cause) },
+    { what, reason: 'no cgroup that could be frozen is at hand' },
+    { hint: [otherwise, remedyOf('freeze', cause)].filter(Boolean).join(' ') },
   );
 }

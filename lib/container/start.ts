@@ -19,6 +19,8 @@ import { stopwatch } from './timings.js';
  */
 export async function startContainer(core: Supervised, signal?: AbortSignal): Promise<void> {
   throwIfAborted(signal);
+  while (core.still !== undefined) await core.still;
+  throwIfAborted(signal);
   core.parts.assertOpen('start a container');
   assertCan('start', core.state.status, core.name);
   if (core.removing !== undefined) {

@@ -50,6 +50,8 @@ export class Supervised {
   stopping: Stopping | undefined;
   /** What is being done by `pause` and `resume`, one after the other; never rejects. */
   pausing: Promise<void> = Promise.resolve();
+  /** Set while it must not be started, as somebody reads its files; never rejects. */
+  still: Promise<void> | undefined;
   /** One start, likewise; never rejects. */
   starting: Promise<void> | undefined;
   #state: ContainerState = { status: 'created' };

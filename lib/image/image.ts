@@ -6,6 +6,7 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { checkOwnRuntime, partsOf } from '../runtime/runtime.js';
 import type { Digest } from '../store/images.js';
 import type { ImageConfig } from './config.js';
+import { withGiven } from './given-stream.js';
 import { historyOf, type Layer } from './history.js';
 import { HostImage } from './host-image.js';
 import { importRootfs } from './import.js';
@@ -84,26 +85,35 @@ export class Image {
   }
 
   /**
-   * Imports a folder that holds a root file system: the store gets a copy, which later changes of the
-   * folder do not reach. Contents, holes, hard links, modes, owners, times and xattrs are kept; what lies
-   * on other mounts is not followed, sockets are left out. Rootless, every file becomes root's (of the
-   * container) and device nodes are left out.
+   * Imports a root file system, as a folder or as a tar archive: the store gets a copy, which later changes of the
+   * folder do not reach. Contents, holes, hard links, modes, owners, times and xattrs are kept. Of a folder what lies
+   * on other mounts is not followed, and sockets are left out; of an archive whiteouts mean what they mean in a layer, as to
+   * `docker import`. As an ordinary user with a single id, every file becomes root's (of the container) and device nodes
+   * are left out.
    *
    * The same content with the same `config` is the same image. It has no name until `tag` gives it one.
    *
-   * @param dir - A folder; relative to the working folder. A stream is not in this version.
+   * @param source - A folder, relative to the working folder; or a tar archive as a stream (plain, gzip or zstd), which
+   * is read to its end or destroyed.
    * @param config - What containers of it run by default. Default: nothing, as root in `/`.
+   * @example
+   * ```ts
+   * const copy = await Image.fromRootfs(container.export(), { Cmd: ['sh'] });
+   * ```
    * @throws {@link CaissonError} `ERR_INVALID_ARGUMENT` when there is no such folder, or the store lies in it, or
-   * `config` is not one; `ERR_IMPORT_FAILED` with the path it failed at; `ERR_STORE_FULL`
+   * `config` is not one; `ERR_IMPORT_FAILED` with the path it failed at; `ERR_IMAGE_INVALID` for what is no archive;
+   * `ERR_UNSUPPORTED` for another compression; `ERR_STORE_FULL`
    */
   static async fromRootfs(
-    dir: string | Readable,
+    source: string | Readable,
     config?: ImageConfig,
     options?: Call,
   ): Promise<Image> {
-    const request = parseFromRootfs(dir, config, options);
-    const parts = await partsOf(request.runtime, 'import');
-    return stored(parts, await importRootfs(parts, request));
+    const request = parseFromRootfs(source, config, options);
+    return await withGiven(request.source, async () => {
+      const parts = await partsOf(request.runtime, 'import');
+      return stored(parts, await importRootfs(parts, request));
+    });
   }
 
   /**
@@ -178,9 +188,11 @@ export class Image {
    */
   static async load(source: string | Readable, options?: Call): Promise<Image[]> {
     const request = parseLoad(source, options);
-    const parts = await partsOf(request.runtime, 'load images');
-    const records = await loadImages(parts, request);
-    return records.map((record) => stored(parts, record));
+    return await withGiven(request.source, async () => {
+      const parts = await partsOf(request.runtime, 'load images');
+      const records = await loadImages(parts, request);
+      return records.map((record) => stored(parts, record));
+    });
   }
 
   /** `sha256:` and the digest of its configuration, or `host:` and a hash of the options. */

@@ -9,28 +9,43 @@ import { hexOf } from '../store/digest.js';
 import { errnoOf, temporaryName } from '../store/files.js';
 import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import type { Store } from '../store/store.js';
-import { descriptorOf, jsonDocument } from './documents.js';
+import type { ImageConfig } from './config.js';
 import { addImage, type ImageRecord } from './records.js';
 import { registerFolder, removeFolder } from './folders.js';
+import { importStream } from './import-stream.js';
+import { rootfsDocuments } from './rootfs-documents.js';
 import type { ImportRequest } from './request.js';
-
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 interface ImportedLayer {
   readonly diffId: Digest;
   readonly tarBytes: number;
 }
 
-/**
- * A folder becomes an image of one layer. The supervisor copies it beside the layers and says what the
- * digest of its canonical tar is, which names the layer; a layer that is there already is taken.
- */
+/** A folder, or an archive of one, becomes an image of one layer. */
 export async function importRootfs(
   parts: RuntimeParts,
-  { dir, config, signal }: ImportRequest,
+  { source, config, signal }: ImportRequest,
+): Promise<ImageRecord> {
+  throwIfAborted(signal);
+  const image =
+    typeof source === 'string'
+      ? await importFolder(parts, source, config, signal)
+      : await importStream(parts, source, config, signal);
+  parts.emit({ type: 'image.import', id: image.id, time: new Date() });
+  return image;
+}
+
+/**
+ * The supervisor copies it beside the layers and says what the digest of its canonical tar is, which names the layer; a
+ * layer that is there already is taken.
+ */
+async function importFolder(
+  parts: RuntimeParts,
+  dir: string,
+  config: ImageConfig,
+  signal: AbortSignal | undefined,
 ): Promise<ImageRecord> {
   const store = parts.store;
-  throwIfAborted(signal);
   const source = await checkSource(resolve(dir), store);
   const temporary = `layers/${temporaryName()}`;
 
@@ -45,27 +60,12 @@ export async function importRootfs(
       size: tarBytes,
       annotations: { [BLOB_ABSENT]: 'true' },
     };
-    // Nothing in it depends on when it was made: the same folder is the same image.
-    const document = jsonDocument(MEDIA_TYPES.config, {
-      architecture: ARCHITECTURES[process.arch] ?? process.arch,
-      os: 'linux',
-      config,
-      rootfs: { type: 'layers', diff_ids: [diffId] },
-    });
-    const manifest = jsonDocument(MEDIA_TYPES.manifest, {
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPES.manifest,
-      config: descriptorOf(document),
-      layers: [layer],
-    });
-    const made = { manifest, config: document, keys: [hexOf(diffId)], sizeBytes: tarBytes };
+    const made = { ...rootfsDocuments(config, layer, diffId), keys: [hexOf(diffId)] };
     // Under the lock: two who import the same folder at once end with one layer.
-    const image = await addImage(store, { ...made, names: [] }, async () => {
+    return await addImage(store, { ...made, sizeBytes: tarBytes, names: [] }, async () => {
       await store.layers.note(hexOf(diffId), { tarBytes, hidesAll: false, settled: false });
       await store.layers.place(temporary, hexOf(diffId));
     });
-    parts.emit({ type: 'image.import', id: image.id, time: new Date() });
-    return image;
   } finally {
     // What is still there was not needed; of what was moved away, this forgets the journal's record.
     parts.background(removeFolder(parts, temporary));

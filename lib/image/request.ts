@@ -10,7 +10,6 @@ import {
   checkString,
   invalid,
   kindOf,
-  notYet,
   type Bag,
 } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
@@ -39,7 +38,8 @@ export interface HostRequest {
 }
 
 export interface ImportRequest extends CallRequest {
-  readonly dir: string;
+  /** A folder, or an archive as it comes. */
+  readonly source: string | Readable;
   readonly config: ImageConfig;
 }
 
@@ -61,17 +61,20 @@ export function parseHost(options: unknown = {}): HostRequest {
 }
 
 export function parseFromRootfs(dir: unknown, config: unknown, options: unknown): ImportRequest {
-  if (typeof dir === 'object' && dir !== null && 'pipe' in dir) {
-    throw notYet('Image.fromRootfs() of a stream');
-  }
-  return { dir: checkName(dir, 'dir'), config: parseImageConfig(config), ...parseCall(options) };
+  return {
+    source: isStream(dir) ? dir : checkName(dir, 'dir'),
+    config: parseImageConfig(config),
+    ...parseCall(options),
+  };
 }
 
+const isStream = (value: unknown): value is Readable =>
+  typeof value === 'object' && value !== null && 'pipe' in value;
+
 export function parseLoad(source: unknown, options: unknown): LoadRequest {
-  const stream = typeof source === 'object' && source !== null && 'pipe' in source;
   return {
     ...parseCall(options),
-    source: stream ? (source as Readable) : checkName(source, 'source'),
+    source: isStream(source) ? source : checkName(source, 'source'),
   };
 }
 

@@ -27,14 +27,14 @@ interface Subject {
   readonly below: readonly string[];
   /** Its blobs that are whole, compressed in one way or another. */
   readonly blobs: readonly Descriptor[];
-  /** It came from a folder, whose canonical archive its diffID is the digest of. */
+  /** It came from a folder, or of a container: its diffID is the digest of its canonical archive. */
   readonly isImported: boolean;
   readonly lease: string;
 }
 
 function unmendable({ isImported }: Subject, [image = '']: readonly string[]): string {
   return isImported
-    ? `There is nothing to make it of: remove ${image}, and import or build it again.`
+    ? `There is nothing to make it of: remove ${image}, and import, commit or build it again.`
     : `Mend its blob and the layers below it first: pull ${image} with { policy: 'always' }, or load it again.`;
 }
 
@@ -95,7 +95,9 @@ export class LayerCheck {
     const there = await parts.store.layers.has(key);
     const found = there ? await digestLayer(parts, `layers/${key}`, signal) : undefined;
     if (isImported && found?.digest === diffId) {
-      const facts = { tarBytes: found.tarBytes, hidesAll: false, settled: false };
+      // One that was committed may have whiteouts, which are right above these layers alone.
+      const settled = key !== hexOf(diffId);
+      const facts = { tarBytes: found.tarBytes, hidesAll: false, settled };
       return await this.#checkRecord(subject, facts);
     }
     const detail = there ? 'it is not as it was unpacked' : 'it is missing';

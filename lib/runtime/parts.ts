@@ -63,6 +63,7 @@ export type RuntimeEventName =
   | 'container.pause'
   | 'container.resume'
   | 'container.remove'
+  | 'image.commit'
   | 'image.import'
   | 'image.load'
   | 'image.pull'

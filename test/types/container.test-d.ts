@@ -8,6 +8,7 @@ import type {
   ErrorCode,
   ExecResult,
   ExitInfo,
+  FsChange,
   HostReport,
   Process,
   RunOptions,
@@ -68,6 +69,14 @@ test('handles', () => {
   expectTypeOf(box.stop({ graceMs: 5, stopSignal: 'SIGINT' })).resolves.toEqualTypeOf<ExitInfo>();
   expectTypeOf(box.wait()).resolves.toEqualTypeOf<ExitInfo>();
   expectTypeOf(box.wait({ until: 'removed' })).resolves.toEqualTypeOf<ExitInfo | undefined>();
+  expectTypeOf(box.changes()).resolves.toEqualTypeOf<FsChange[]>();
+  expectTypeOf(
+    box.commit({ changes: ['USER app'], config: { User: 'app' } }),
+  ).resolves.toEqualTypeOf<Image>();
+  expectTypeOf(box.export()).toEqualTypeOf<Readable>();
+  expectTypeOf<FsChange['kind']>().toEqualTypeOf<'added' | 'modified' | 'deleted'>();
+  // @ts-expect-error -- a list of lines
+  void box.commit({ changes: 'USER app' });
   expectTypeOf(box.on('exit', () => undefined)).toEqualTypeOf<Container>();
   // @ts-expect-error -- no such event
   box.on('end', () => undefined);

@@ -38,8 +38,11 @@ describe('parseHost', () => {
 });
 
 describe('parseFromRootfs', () => {
-  test('a stream comes later', () => {
-    expect(refusal(() => parseFromRootfs(Readable.from([]), {}, {}))).toBe('ERR_UNSUPPORTED');
+  test('a folder or a stream, nothing else', () => {
+    const stream = Readable.from([]);
+    expect(parseFromRootfs(stream, {}, {}).source).toBe(stream);
+    expect(parseFromRootfs('folder', {}, {}).source).toBe('folder');
+    expect(refusal(() => parseFromRootfs({}, {}, {}))).toBe('dir');
   });
 
   test.each([
