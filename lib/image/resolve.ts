@@ -12,6 +12,20 @@ import type { ResolvedImage } from './resolved-image.js';
 
 const HOST_CACHE = Symbol('caisson.image.host');
 
+/** So many folders overlay stacks (OVL_MAX_STACK in the kernel). */
+const MAX_LAYERS = 500;
+
+/** Images of more can be had and given away. @throws {@link CaissonError} `ERR_UNSUPPORTED` */
+export function mountable(image: ResolvedImage): ResolvedImage {
+  const { length } = image.layers;
+  if (length <= MAX_LAYERS) return image;
+  throw new CaissonError(
+    'ERR_UNSUPPORTED',
+    { what: `a container of ${length} layers`, reason: `the kernel stacks ${MAX_LAYERS} at most` },
+    { hint: 'Build the image with fewer instructions, or flatten it.' },
+  );
+}
+
 /** An id is never pulled. */
 const ID = /^sha256:|^[0-9a-f]{64}$/;
 
@@ -32,7 +46,8 @@ async function findOrPull(
  * What a container needs of an image: of an `Image`, or of what `Image.get()` would find or else `Image.pull()` brings. Its layers
  * stay while the Runtime is open, unless `Image.remove({ force: true })` says otherwise.
  *
- * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND` of an id; the errors of `Image.pull()`
+ * @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND` of an id; `ERR_UNSUPPORTED` for more layers than the kernel stacks; the
+ * errors of `Image.pull()`
  */
 export async function resolveImage(
   parts: RuntimeParts,
@@ -42,7 +57,7 @@ export async function resolveImage(
   throwIfAborted(signal);
   if (!(image instanceof Image)) {
     const { id } = await findOrPull(parts, checkName(image, 'image'), signal);
-    return await hold(parts, id);
+    return mountable(await hold(parts, id));
   }
   const source = sourceOf(image);
   if (source.kind === 'host') {
@@ -52,5 +67,5 @@ export async function resolveImage(
   if (source.parts.root !== parts.root) {
     throw invalid('image', `belongs to the store ${source.parts.root}, not to ${parts.root}`);
   }
-  return await hold(parts, source.record.id);
+  return mountable(await hold(parts, source.record.id));
 }

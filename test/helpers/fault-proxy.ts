@@ -121,6 +121,9 @@ function forward(
     },
   );
   onward.on('error', () => outgoing.destroy());
+  outgoing.on('close', () => {
+    if (!outgoing.writableFinished) onward.destroy();
+  });
   if (fault?.kind === 'slow') setTimeout(() => incoming.pipe(onward), fault.ms);
   else if (fault?.kind === 'halve') halve(incoming, onward);
   else incoming.pipe(onward);

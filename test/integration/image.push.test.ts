@@ -62,24 +62,49 @@ describe('a push', () => {
     expect(await pushing).toBe(digestAt(`${r.registry.host}/two:1`));
   });
 
-  test('goes on where the connection broke, and gives up when it is told to', async () => {
+  test('a connection that breaks in the middle of a layer', async () => {
     const image = await imported('three\n');
-    r.proxy.fault = (line, times) =>
-      line.startsWith('PUT') && line.includes('/blobs/') && times === 1
-        ? { kind: 'status', status: 503, headers: { 'retry-after': '0' } }
-        : undefined;
-    await image.push(`${r.proxy.host}/three:1`);
-    expect(r.proxy.seen.some(({ line }) => line.startsWith('PUT'))).toBe(true);
-    r.proxy.fault = () => undefined;
+    let broken = 0;
+    r.proxy.fault = (line) => {
+      const isLayer = line.startsWith('PUT') && !line.includes(encodeURIComponent(image.id));
+      return isLayer && line.includes('/blobs/') && ++broken === 1 ? { kind: 'halve' } : undefined;
+    };
+    const digest = await image.push(`${r.proxy.host}/three:1`);
+    expect(broken).toBe(2);
+    expect(digestAt(`${r.registry.host}/three:1`)).toBe(digest);
+    await image.remove();
+    const back = await Image.pull(`${r.registry.host}/three:1`, { runtime: t.runtime });
+    expect((await Container.run(back, undefined, { runtime: t.runtime })).stdout).toBe('three\n');
+  });
 
-    const stop = new AbortController();
-    stop.abort(new Error('enough'));
+  test('gives up when it is told to, and leaves no manifest', async () => {
+    const image = await imported('four\n');
+    r.proxy.fault = (line) =>
+      line.startsWith('PUT') && line.includes('/blobs/') ? { kind: 'stall', after: 0 } : undefined;
+    const name = `${r.proxy.host}/four:1`;
+    for (const began of ['before', 'PUT']) {
+      const stop = new AbortController();
+      if (began === 'before') stop.abort(new Error('enough'));
+      const pushing = rejection(image.push(name, { signal: stop.signal }));
+      const puts = (): number =>
+        r.proxy.seen.filter(({ line }) => line.startsWith('PUT /v2/four/')).length;
+      // The configuration, and the layer, which is compressed by then.
+      while (began === 'PUT' && puts() < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+      stop.abort(new Error('enough'));
+      expect(await pushing).toMatchObject({ name: 'AbortError', cause: { message: 'enough' } });
+    }
     expect(
-      await rejection(image.push(`${r.registry.host}/four:1`, { signal: stop.signal })),
-    ).toMatchObject({ name: 'AbortError', cause: { message: 'enough' } });
-    expect(
-      await rejection(Image.pull(`${r.registry.host}/four:1`, { runtime: t.runtime })),
-    ).toMatchObject({ code: 'ERR_MANIFEST_NOT_FOUND' });
+      await rejection(Image.pull(name, { runtime: t.runtime, policy: 'always' })),
+    ).toMatchObject({
+      code: 'ERR_MANIFEST_NOT_FOUND',
+    });
+    // Its blob is kept, compressed: the next one only sends.
+    r.proxy.fault = () => undefined;
+    const again = image.push(name);
+    const statuses = new Set<string>();
+    for await (const { status } of again) statuses.add(status);
+    expect([...statuses]).not.toContain('compressing');
+    expect(await again).toBe(digestAt(r.direct(name)));
   });
 
   test('is refused for what is no name, and for what is not here', async () => {

@@ -10,7 +10,8 @@ import { findImage } from '../../../lib/image/find.js';
 import { listImages, tagImage, untagImage, type ImageRecord } from '../../../lib/image/records.js';
 import { pruneImages, removeImage } from '../../../lib/image/remove.js';
 import { parseFromRootfs } from '../../../lib/image/request.js';
-import { resolveImage } from '../../../lib/image/resolve.js';
+import { mountable, resolveImage } from '../../../lib/image/resolve.js';
+import type { ResolvedImage } from '../../../lib/image/resolved-image.js';
 import type { ContainerConfig } from '../../../lib/store/index.js';
 import { tempFolder, type TempFolder } from '../../helpers/temp.js';
 import { FakeLocker } from '../store/fake-locker.js';
@@ -379,6 +380,21 @@ describe('resolve', () => {
       mounts: [],
     });
     expect(await resolveImage(parts, a.id.slice(7, 20))).toBe(resolved);
+  });
+
+  test('more layers than overlay stacks are refused before anything begins', async () => {
+    const a = await resolveImage(parts, (await importFrom(await source(folder.path, 'a'))).id);
+    const many = (count: number): ResolvedImage => ({
+      ...a,
+      layers: Array.from({ length: count }, (_, i) => `layers/${i}`),
+    });
+    expect(mountable(many(500)).layers).toHaveLength(500);
+    expect(() => mountable(many(501))).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        details: expect.objectContaining({ what: 'a container of 501 layers' }),
+      }),
+    );
   });
 
   test.each([undefined, null, 5, '', {}])('%j is no image', async (image) => {
