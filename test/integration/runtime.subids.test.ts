@@ -1,10 +1,13 @@
 // An ordinary user with subordinate ids. Started by root, for /etc/subuid and /etc/subgid are read by setuid
 // programs: each run sees its own, in a mount namespace of its own.
+import { execFileSync } from 'node:child_process';
 import { chmod, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 
 import { asUserWithSetuid, USER_ID } from '../helpers/as-user.js';
+import { busyboxLayer } from '../helpers/image-registry.js';
+import { writeLayout } from '../helpers/layout.js';
 import { checkLeaks } from '../helpers/leak.js';
 import { needs } from '../helpers/needs.js';
 import { ended, startPrograms } from '../helpers/program.js';
@@ -190,6 +193,45 @@ async function left(): Promise<string[]> {
   );
   return folders.flat().filter((name) => name !== '.names');
 }
+
+describe('without any', () => {
+  test('images go as far as root alone goes, and say where that ends', async () => {
+    await have({ subuid: '', subgid: '' });
+    await using images = await tempFolder({ uid: USER_ID });
+    // What root alone can make: another's setuid program, and a device.
+    const made = `cd "$0"; echo x >theirs; chmod 4755 theirs; mknod device c 1 3
+      tar --owner=33 --group=44 --numeric-owner -c theirs device`;
+    const layer = execFileSync('sh', ['-ec', made, images.path]);
+    const layout = await writeLayout(join(images.path, 'layout'), {
+      layers: [busyboxLayer(images.path), layer],
+      config: { User: '33', Cmd: ['/bin/cat', '/theirs'] },
+    });
+    const { result } = await withRuntime(`
+      const [box] = await Image.load(${JSON.stringify(layout)}, { runtime });
+      const run = (...argv) => Container.run(box, argv, { runtime, user: '0' });
+      const { items } = await Runtime.check();
+      return {
+        item: items.find(({ id }) => id === 'subordinate-ids'),
+        content: (await run('/bin/cat', '/theirs')).stdout,
+        owner: (await run('/bin/stat', '-c', '%u:%g %a', '/theirs')).stdout,
+        device: (await run('/bin/ls', '/device')).stderr,
+        chown: (await run('/bin/busybox', 'chown', '33', '/theirs')).stderr,
+        user: await rejection(Container.run(box, undefined, { runtime })),
+      };`);
+    expect(result).toMatchObject({
+      item: { ok: false },
+      content: 'x\n',
+      owner: '0:0 4755\n',
+      device: expect.stringContaining('No such file') as string,
+      chown: expect.stringContaining('Invalid argument') as string,
+      user: {
+        code: 'ERR_UNSUPPORTED',
+        details: { what: 'user "33"' },
+        hint: expect.stringContaining('subordinate-ids') as string,
+      },
+    });
+  });
+});
 
 describe('with half of it', () => {
   const line = 'cat /proc/self/uid_map /proc/self/gid_map';
