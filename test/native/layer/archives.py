@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import stat
 import subprocess
@@ -186,3 +187,29 @@ def made_by(program, top, out, *options):
         'bsd': ['bsdtar', '--numeric-owner', '-C', top, '-cf', out],
     }
     subprocess.run([*commands[program], *options, '.'], check=True, stderr=subprocess.DEVNULL)
+
+
+def layout(path, layers):
+    """An OCI layout of these archives, without compression; the image is called `it`."""
+    blobs = os.path.join(path, 'blobs', 'sha256')
+    os.makedirs(blobs)
+
+    def blob(data, kind):
+        name = hashlib.sha256(data).hexdigest()
+        with open(os.path.join(blobs, name), 'wb') as file:
+            file.write(data)
+        return {'mediaType': f'application/vnd.oci.image.{kind}', 'digest': f'sha256:{name}', 'size': len(data)}
+
+    described = [blob(layer, 'layer.v1.tar') for layer in layers]
+    config = blob(json.dumps({
+        'architecture': 'amd64', 'os': 'linux', 'config': {},
+        'rootfs': {'type': 'layers', 'diff_ids': [one['digest'] for one in described]}}).encode(),
+        'config.v1+json')
+    manifest = blob(json.dumps({'schemaVersion': 2, 'config': config, 'layers': described}).encode(),
+                    'manifest.v1+json')
+    manifest['annotations'] = {'org.opencontainers.image.ref.name': 'it'}
+    with open(os.path.join(path, 'index.json'), 'w') as file:
+        json.dump({'schemaVersion': 2, 'manifests': [manifest]}, file)
+    with open(os.path.join(path, 'oci-layout'), 'w') as file:
+        file.write('{"imageLayoutVersion": "1.0.0"}')
+    return path

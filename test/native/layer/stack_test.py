@@ -6,8 +6,6 @@ folders, links, parents that are left out. `CAISSON_SEED` repeats one, `CAISSON_
 Root only: umoci gives files their owners, and the stacks are mounted.
 """
 
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -18,7 +16,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import unpack_test
-from archives import END, entry, folder, pax, symlink, tree
+from archives import END, entry, folder, layout, pax, symlink, tree
 from unpack_test import ROOT, SANITIZED, needs
 
 NAMES = [b'a', b'b', b'c']
@@ -61,35 +59,9 @@ def random_layer(random_):
 
 
 class Stacks(unpack_test.Case):
-    def image(self, layers):
-        """An OCI layout of these archives."""
-        layout = os.path.join(self.folder, f'layout-{self.count}')
-        blobs = os.path.join(layout, 'blobs', 'sha256')
-        os.makedirs(blobs)
-
-        def blob(data, kind):
-            name = hashlib.sha256(data).hexdigest()
-            with open(os.path.join(blobs, name), 'wb') as file:
-                file.write(data)
-            return {'mediaType': f'application/vnd.oci.image.{kind}', 'digest': f'sha256:{name}', 'size': len(data)}
-
-        described = [blob(layer, 'layer.v1.tar') for layer in layers]
-        config = blob(json.dumps({
-            'architecture': 'amd64', 'os': 'linux', 'config': {},
-            'rootfs': {'type': 'layers', 'diff_ids': [one['digest'] for one in described]}}).encode(),
-            'config.v1+json')
-        manifest = blob(json.dumps({'schemaVersion': 2, 'config': config, 'layers': described}).encode(),
-                        'manifest.v1+json')
-        manifest['annotations'] = {'org.opencontainers.image.ref.name': 'it'}
-        with open(os.path.join(layout, 'index.json'), 'w') as file:
-            json.dump({'schemaVersion': 2, 'manifests': [manifest]}, file)
-        with open(os.path.join(layout, 'oci-layout'), 'w') as file:
-            file.write('{"imageLayoutVersion": "1.0.0"}')
-        return layout
-
     def theirs(self, layers):
         bundle = os.path.join(self.folder, f'bundle-{self.count}')
-        unpacked = subprocess.run(['umoci', 'unpack', '--image', f'{self.image(layers)}:it', bundle],
+        unpacked = subprocess.run(['umoci', 'unpack', '--image', f'{layout(os.path.join(self.folder, f"layout-{self.count}"), layers)}:it', bundle],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         # It makes no folder in the place of a file for what is in it, where the layer leaves it out.
         if unpacked.returncode != 0 and b'not a directory' in unpacked.stderr:

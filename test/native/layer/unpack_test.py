@@ -26,7 +26,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'supervisor'))
 
-from archives import (END, archive, describe, entry, folder, hard_link, header, made_by,
+from archives import (END, archive, describe, entry, folder, hard_link, header, layout, made_by,
                       one_of_everything, pax, record, symlink, tree, with_tarfile, xattrs)
 from client import TAG, Supervisor, await_nothing_left, host_children
 
@@ -209,6 +209,7 @@ class SameAsTar(Case):
 
     @unittest.skipIf(SANITIZED or not ROOT, 'root makes one, once')
     @needs('mmdebstrap')
+    @needs('umoci')
     def test_debian(self):
         out = os.environ.get('CAISSON_DEBIAN_TAR')
         if not out:
@@ -225,6 +226,12 @@ class SameAsTar(Case):
             self.assertEqual(tree(ours), expected)
             with open(out, 'rb') as file:
                 self.assertEqual(done.UnpackDiffId, sha256(file.read()))
+        with open(out, 'rb') as file:
+            image = layout(os.path.join(self.folder, 'layout'), [file.read()])
+        bundle = os.path.join(self.folder, 'bundle')
+        subprocess.run(['umoci', 'unpack', '--image', f'{image}:it', bundle], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.assertEqual(tree(os.path.join(bundle, 'rootfs')), expected)
 
     def test_ids_of_others(self):
         data = archive(entry(b'theirs', uid=1234, gid=70000, mode=0o4755))
