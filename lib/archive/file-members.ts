@@ -4,7 +4,8 @@ import { throwIfAborted } from '../errors/index.js';
 import { errnoOf } from '../store/files.js';
 import { FileBytes, readFully } from './bytes.js';
 import { invalidArchive } from './invalid.js';
-import { MAX_DOCUMENT_BYTES, type Members, type Place } from './members.js';
+import { MAX_DOCUMENT_BYTES } from '../store/documents.js';
+import type { Members, Place } from './members.js';
 import { memberName, NameTable } from './names.js';
 import { readTar, type TarMember } from './read-tar.js';
 

@@ -1,16 +1,5 @@
-// The types of documents and layers, OCI's and Docker's.
-import { DOCKER_MEDIA_TYPES, MEDIA_TYPES } from '../store/images.js';
-
-export type DocumentKind = 'index' | 'manifest';
-
-export const isIndexType = (type: string): boolean =>
-  type === MEDIA_TYPES.index || type === DOCKER_MEDIA_TYPES.index;
-
-export const isManifestType = (type: string): boolean =>
-  type === MEDIA_TYPES.manifest || type === DOCKER_MEDIA_TYPES.manifest;
-
-export const isConfigType = (type: string): boolean =>
-  type === MEDIA_TYPES.config || type === DOCKER_MEDIA_TYPES.config;
+// The types of layers, OCI's and Docker's.
+import { MEDIA_TYPES } from '../store/images.js';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 export type Compression = LayerCompression | 'xz' | 'bzip2';

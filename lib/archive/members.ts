@@ -34,6 +34,3 @@ export interface StreamedBlob {
  * becomes part of an image: whoever gives this function removes those that do not, and all when the archive is refused.
  */
 export type TakeBlob = (blob: StreamedBlob, bytes: AsyncIterable<Buffer>) => Promise<Place>;
-
-/** Of an index, a manifest, a configuration: what registries allow too. */
-export const MAX_DOCUMENT_BYTES = 4 << 20;

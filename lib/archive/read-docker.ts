@@ -3,7 +3,7 @@ import { MEDIA_TYPES } from '../store/images.js';
 import { CaissonError } from '../errors/index.js';
 import { readFully } from './bytes.js';
 import { digestOf } from '../store/digest.js';
-import { bagOf, listOf, parseConfig, parseJson } from './documents.js';
+import { bagOf, listOf, MAX_LAYERS, parseConfig, parseJson } from '../store/documents.js';
 import type { ArchivedImage, ArchivedLayer } from './image.js';
 import { invalidArchive } from './invalid.js';
 import { compressionOfBytes, layerType, MAGIC_BYTES, type Compression } from './media-types.js';
@@ -20,7 +20,6 @@ export interface DockerEntry {
 const MANIFEST = 'manifest.json';
 const MAX_IMAGES = 1000;
 const MAX_NAMES = 1000;
-const MAX_LAYERS = 1000;
 
 const refuse = (reason: string): Error => invalidArchive(reason, MANIFEST);
 

@@ -1,5 +1,5 @@
 import { digestOf } from '../store/digest.js';
-import { bagOf, parseJson } from './documents.js';
+import { bagOf, parseJson } from '../store/documents.js';
 import type { ArchivedImage, ArchivedReference } from './image.js';
 import { invalidArchive } from './invalid.js';
 import type { Members } from './members.js';

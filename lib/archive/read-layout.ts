@@ -1,11 +1,19 @@
 import { MEDIA_TYPES, REF_NAME, type Descriptor } from '../store/images.js';
 import { digestOf } from '../store/digest.js';
 import { nameOfBlob } from './digests.js';
-import { isArtifact, parseConfig, parseManifest, type ManifestDocument } from './documents.js';
+import {
+  isIndexType,
+  isManifestType,
+  MAX_DOCUMENT_BYTES,
+  parseConfig,
+  parseManifest,
+  type ImageManifest,
+  type ManifestIndex,
+} from '../store/documents.js';
 import type { ArchivedImage, ArchivedLayer, Verbatim } from './image.js';
 import { invalidArchive } from './invalid.js';
-import { compressionOfType, isIndexType, isManifestType } from './media-types.js';
-import { MAX_DOCUMENT_BYTES, type Members } from './members.js';
+import { compressionOfType } from './media-types.js';
+import type { Members } from './members.js';
 
 /** One line of an image layout's `index.json`: a name, and what can be had of what it names. */
 export interface LayoutEntry {
@@ -36,7 +44,7 @@ const MAX_DOCUMENTS = 4096;
  */
 export async function readLayout(members: Members, index: Buffer): Promise<LayoutEntry[]> {
   const refuse = (reason: string): Error => invalidArchive(reason, 'index.json');
-  const document = parseManifest(index, MEDIA_TYPES.index, refuse);
+  const document = parseManifest({ mediaType: MEDIA_TYPES.index, bytes: index }, refuse);
   if (document.kind !== 'index') return [];
   const reader = new LayoutReader(members);
   const entries: LayoutEntry[] = [];
@@ -60,6 +68,23 @@ const other = (what: string): Found => ({
   isOther: true,
 });
 
+/** Signatures, charts, provenance: anything but the root of a container. */
+class NoImage extends Error {}
+
+function manifestOf(
+  document: { readonly mediaType: string; readonly bytes: Buffer },
+  name: string,
+): ImageManifest | ManifestIndex | NoImage {
+  try {
+    return parseManifest(document, (reason, why) =>
+      why === 'no-image' ? new NoImage(reason) : invalidArchive(reason, name),
+    );
+  } catch (error) {
+    if (error instanceof NoImage) return error;
+    throw error;
+  }
+}
+
 class LayoutReader {
   readonly #members: Members;
   #documents = 0;
@@ -81,8 +106,9 @@ class LayoutReader {
     const bytes = await this.#document(descriptor);
     // Of several platforms, those that nobody had are left out.
     if (bytes === undefined) return lacking(`${name} is not there`);
-    const document = parseManifest(bytes, mediaType, (reason) => invalidArchive(reason, name));
-    if (document.kind === 'manifest') return await this.#image(descriptor, bytes, document);
+    const document = manifestOf({ mediaType, bytes }, name);
+    if (document instanceof NoImage) return { images: [], lack: document.message, isOther: true };
+    if (document.kind === 'image') return await this.#image(descriptor, bytes, document);
 
     if (depth === MAX_DEPTH) throw invalidArchive('it is an index in too many others', name);
     const all: Found[] = [];
@@ -95,11 +121,8 @@ class LayoutReader {
   async #image(
     { digest, mediaType }: Descriptor,
     bytes: Buffer,
-    document: ManifestDocument,
+    document: ImageManifest,
   ): Promise<Found> {
-    if (isArtifact(document)) {
-      return other(JSON.stringify(document.config.mediaType));
-    }
     const name = nameOfBlob(document.config);
     const configBytes = await this.#document(document.config);
     if (configBytes === undefined) return lacking(`${name} is not there`);

@@ -3,13 +3,8 @@ import type { StreamBytes } from './bytes.js';
 import { digestOfName } from './digests.js';
 import { addLink, readDocument } from './file-members.js';
 import { invalidArchive } from './invalid.js';
-import {
-  MAX_DOCUMENT_BYTES,
-  type Members,
-  type Place,
-  type StreamedBlob,
-  type TakeBlob,
-} from './members.js';
+import { MAX_DOCUMENT_BYTES } from '../store/documents.js';
+import type { Members, Place, StreamedBlob, TakeBlob } from './members.js';
 import { memberName, NameTable } from './names.js';
 import { readTar } from './read-tar.js';
 

@@ -1,6 +1,7 @@
 import { CaissonError } from '../errors/index.js';
-import { digestOf, isDigest } from '../store/digest.js';
+import { digestOf } from '../store/digest.js';
 import { parseManifest, type ImageManifest } from '../registry/manifest.js';
+import { isBag, parseConfig, type Bag } from '../store/documents.js';
 import type { Descriptor, Digest, Platform } from '../store/images.js';
 import type { ImageConfig } from './config.js';
 
@@ -51,35 +52,6 @@ export const descriptorOf = ({ mediaType, digest, bytes }: Document): Descriptor
   size: bytes.length,
 });
 
-type Bag = Readonly<Record<string, unknown>>;
-
-const isBag = (value: unknown): value is Bag =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** What nobody meant as an image is refused, and why is said. */
-class Reader {
-  readonly #reference: string;
-
-  /** `reference` is for errors. */
-  constructor(reference: string) {
-    this.#reference = reference;
-  }
-
-  invalid(reason: string): CaissonError {
-    return new CaissonError('ERR_IMAGE_INVALID', { reference: this.#reference, reason });
-  }
-
-  json(bytes: Uint8Array, what: string): Bag {
-    try {
-      const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-      if (isBag(value)) return value;
-    } catch {
-      // Said below.
-    }
-    throw this.invalid(`its ${what} is not a JSON object`);
-  }
-}
-
 /**
  * The manifest of one image, not of several.
  *
@@ -105,32 +77,20 @@ export function parseImageDocument(
   layers: number,
   reference: string,
 ): ImageDocument {
-  const reader = new Reader(reference);
-  const value = reader.json(bytes, 'configuration');
-  const rootfs = value['rootfs'];
-  const diffIds = isBag(rootfs) ? rootfs['diff_ids'] : undefined;
-  if (!Array.isArray(diffIds) || !diffIds.every(isDigest)) {
-    throw reader.invalid('its configuration has no diff_ids, or such that are not sha256');
-  }
+  const invalid = (reason: string): CaissonError =>
+    new CaissonError('ERR_IMAGE_INVALID', { reference, reason: `of its configuration: ${reason}` });
+  const { platform, diffIds, bag: value } = parseConfig(bytes, invalid);
   if (diffIds.length !== layers) {
-    throw reader.invalid(`it has ${layers} layers and ${diffIds.length} diff_ids`);
+    throw invalid(`it has ${diffIds.length} diff_ids, the image ${layers} layers`);
   }
   const { created, author } = value;
   return {
-    platform: platformOf(value),
+    platform,
     ...(typeof created === 'string' ? { created } : {}),
     ...(typeof author === 'string' ? { author } : {}),
     config: configOf(value['config']),
     diffIds,
     history: Array.isArray(value['history']) ? value['history'].filter(isBag).map(entryOf) : [],
-  };
-}
-
-function platformOf({ os, architecture, variant }: Bag): Platform {
-  return {
-    os: typeof os === 'string' ? os : 'linux',
-    architecture: typeof architecture === 'string' ? architecture : 'unknown',
-    ...(typeof variant === 'string' && variant !== '' ? { variant } : {}),
   };
 }
 

@@ -1,6 +1,7 @@
 import { CaissonError } from '../errors/index.js';
 import type { Auth } from '../runtime/options.js';
 import type { BlobSink } from '../store/blobs.js';
+import { MAX_DOCUMENT_BYTES } from '../store/documents.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import { discard, invalidAnswer } from './answer.js';
 import { repositoryScope } from './authorizer.js';
@@ -21,8 +22,6 @@ import { hasBlob, mount, upload, type BlobSource, type Upload } from './upload.j
 
 export type { FetchedManifest } from './manifests.js';
 export type { BlobSource } from './upload.js';
-
-const MAX_SMALL_BYTES = 4 << 20;
 
 interface Abortable {
   readonly signal?: AbortSignal | undefined;
@@ -106,7 +105,7 @@ export class RegistryClient {
     blob: Descriptor,
     { signal }: Abortable = {},
   ): Promise<Buffer> {
-    if (blob.size > MAX_SMALL_BYTES) {
+    if (blob.size > MAX_DOCUMENT_BYTES) {
       throw invalidAnswer({ registry: this.domain }, `a configuration of ${blob.size} bytes`);
     }
     const sink = new MemorySink();

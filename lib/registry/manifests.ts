@@ -1,4 +1,5 @@
 import { CaissonError } from '../errors/index.js';
+import { MAX_DOCUMENT_BYTES } from '../store/documents.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import { discard, type Attempt } from './answer.js';
 import { repositoryScope } from './authorizer.js';
@@ -6,8 +7,6 @@ import { digestOf, isDigest } from '../store/digest.js';
 import type { RegistryHost } from './host.js';
 import { ACCEPT } from './manifest.js';
 import { headerOf, type Answer } from './transport.js';
-
-const MAX_BYTES = 4 << 20;
 
 export interface FetchedManifest {
   /** As the registry's header says; empty where it said nothing. */
@@ -61,7 +60,7 @@ async function ask(at: ManifestAt, method: 'GET' | 'HEAD', attempt: Attempt): Pr
     scopes: [repositoryScope(path, 'pull')],
     attempt,
     signal,
-    ...(method === 'GET' && { atMost: MAX_BYTES }),
+    ...(method === 'GET' && { atMost: MAX_DOCUMENT_BYTES }),
   });
   if (answer.status === 200) return answer;
   throw await host.refusal(attempt, answer);

@@ -1,7 +1,8 @@
 import { CaissonError } from '../errors/index.js';
 import type { Descriptor, Platform } from '../store/images.js';
 import type { FetchedManifest, RegistryClient } from './client.js';
-import { isIndexType, parseManifest, type ImageManifest, type ManifestIndex } from './manifest.js';
+import { isIndexType } from '../store/documents.js';
+import { parseManifest, type ImageManifest, type ManifestIndex } from './manifest.js';
 import { choosePlatform, formatPlatform, normalizePlatform } from './platform.js';
 
 /** An index may name indexes, each of which is asked for. */

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+} from 'node:fs';
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, expect } from 'vitest';
@@ -90,6 +98,24 @@ describe('a store that is whole', () => {
     expect(await t.runtime.images.verify()).toMatchObject({ ok: true, images: 2, layers: 3 });
   });
 
+  test('is with an image that was committed, whose layer nothing else has', async () => {
+    const container = await Container.create({
+      image: 'app:1',
+      argv: ['sh', '-c', 'echo new > /etc/new; rm /etc/motd'],
+      runtime: t.runtime,
+    });
+    await container.start();
+    await container.wait();
+    const committed = await container.commit({ reference: 'app:2' });
+    await container.remove();
+    expect(await t.runtime.images.verify()).toMatchObject({ ok: true, images: 2, layers: 3 });
+    const [name] = readdirSync(join(root, 'layers')).filter((one) => existsSync(join(root, 'layers', one, 'etc/new'))); // prettier-ignore
+    await rm(join(root, 'layers', name!, 'etc/motd'));
+    const problems = await verify({ repair: true });
+    expect(problems).toMatchObject([{ kind: 'layer', images: ['app:2'], repaired: false }]);
+    expect(committed.tags).toEqual(['app:2']);
+  });
+
   test('of one that is not here, or with options that are none, it says nothing', async () => {
     expect(await rejection(verify({ images: ['other'] }))).toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' }); // prettier-ignore
     expect(await rejection(verify({ repare: true }))).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' }); // prettier-ignore
@@ -156,6 +182,16 @@ describe('damage is found, named, and mended', () => {
     const line = 'cat /etc/motd; echo /etc/*; test ! -e /etc/more';
     const { stdout } = await Container.run('app:1', ['sh', '-c', line], { runtime: t.runtime });
     expect(stdout).toMatch(/^hello\n.*\/etc\/issue \/etc\/motd/);
+    expect(stdout).not.toContain('gone');
+  });
+
+  test('a whiteout that is gone: what it hides would be seen again', async () => {
+    const path = at.layers[1]!;
+    await rm(join(path, 'etc/gone'));
+    const problem = { kind: 'layer', path, digest: digestOf(upper()), repaired: false };
+    expect(await verify()).toMatchObject([problem]);
+    expect(await t.runtime.images.verify({ repair: true })).toMatchObject({ ok: true });
+    const { stdout } = await Container.run('app:1', ['sh', '-c', 'echo /etc/*'], { runtime: t.runtime }); // prettier-ignore
     expect(stdout).not.toContain('gone');
   });
 
