@@ -39,7 +39,7 @@ constexpr int kWriter[] = {
     SYS_symlinkat, SYS_linkat,     SYS_unlinkat,   SYS_renameat2, SYS_fchown,     SYS_fchownat,
     SYS_fchmod,    SYS_fchmodat,   SYS_ftruncate,  SYS_utimensat, SYS_fsetxattr,  SYS_lsetxattr,
     SYS_fstat,     SYS_newfstatat, SYS_readlinkat, SYS_fchdir,    SYS_getdents64, SYS_lseek,
-    SYS_fcntl,     SYS_ioctl,      SYS_syncfs,     SYS_wait4,
+    SYS_fcntl,     SYS_ioctl,      SYS_wait4,
 };
 
 [[maybe_unused]] int Install(std::span<const int> calls) {

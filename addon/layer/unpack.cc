@@ -100,10 +100,7 @@ Result<> Unpacker::Run(OverlayXattrs overlay, const BlobSource::Place& place, in
   if (const int error = InstallWriterFilter(); error != 0) return Fail(Step::kUnpack, error);
   applier_.emplace(root_.get(), overlay, plan_.max_entries);
   reader_.emplace(*applier_);
-  if (auto applied = Apply(*decoder); !applied) return applied;
-  // With delayed allocation a full disk may show only here.
-  if (syncfs(root_.get()) != 0) return FailErrno(Step::kUnpackWrite);
-  return {};
+  return Apply(*decoder);
 }
 
 Result<> Unpacker::Apply(pid_t decoder) {

@@ -12,8 +12,9 @@ namespace caisson::layer {
 // child of this one, that needs no right at all; digesting the archive, reading it and writing are
 // this one's. Blocks for as long as it takes.
 //
-// On return the layer has reached the disk (syncfs). A failure, or being killed, leaves what was
-// made so far: one way to remove it is enough, the caller's.
+// On return the layer is whole, but not on the disk: who unpacks several has one Sync for them. A
+// failure, or being killed, leaves what was made so far: one way to remove it is enough, the
+// caller's.
 //
 // Writes one body of fields to `report_fd`, smaller than PIPE_BUF:
 //   returns 0: kUnpackBlobDigest and what follows it in plan/protocol.h

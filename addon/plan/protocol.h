@@ -69,7 +69,7 @@ enum class Type : uint16_t {
   // it does not yet, the read end of a pipe: each u64 in host order says how many bytes of the blob
   // are in the file by now; its end before there are UnpackLength is Failed{ECANCELED}. The folder
   // is
-  // there when this is Done, complete and on disk, and not before.
+  // there when this is Done, complete, and not before; on the disk by a Sync after it.
   kUnpack = 40,
   // UnpackTarget, Layer… (lowest first; there may be none): folders that the archive of a layer
   // left
@@ -83,6 +83,9 @@ enum class Type : uint16_t {
   // namespace of its own. Written to the one descriptor; Done (ExportEntries, of archives also
   // ImportResult and ImportTarBytes) when all of it is
   kDiff = 46,
+  // Nothing: all that was written to the store's file system before is on the disk when this is
+  // Done
+  kSync = 52,
   // answers
   kWelcome = 101,
   kDone = 102,

@@ -86,6 +86,8 @@ void Work(const HandContext& context, Message& job, Message* reply) {
       return PublishLayer(host, job, reply);
     case JobKind::kSettle:
       return SettleLayer(host, job, reply);
+    case JobKind::kSync:
+      return StartSync(host, reply);
     case JobKind::kExport:
       return StartExport(host, job, reply);
     case JobKind::kDiff:

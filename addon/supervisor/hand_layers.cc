@@ -3,6 +3,7 @@
 
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <functional>
 
@@ -14,6 +15,7 @@
 #include "supervisor/kernel.h"
 #include "supervisor/remove_tree.h"
 #include "supervisor/worker.h"
+#include "supervisor/worker_report.h"
 
 namespace caisson {
 namespace {
@@ -114,6 +116,22 @@ void StartUnpack(const launch::Host& host, Message& job, Message* reply) {
       keep, folder.get(), Step::kUnpack,
       [&](int report) { return layer::RunUnpack(*plan, OverlayOf(host), file, feed, report); },
       reply);
+}
+
+void StartSync(const launch::Host& host, Message* reply) {
+  constexpr Step kStep = Step::kUnpackWrite;
+  auto store = OpenStoreFolder(host.store.get(), ".", Missing::kFail, kStep);
+  if (!store) {
+    reply->failure = store.error();
+    return;
+  }
+  const int fd = store->get();
+  const auto sync = [fd](int report) {
+    // With delayed allocation a full disk may show only here.
+    if (syncfs(fd) != 0) return ReportFailure(report, {kStep, 0, errno, 0}, {});
+    return WriteReport(report, FieldWriter().U64(protocol::Tag::kErrno, 0));
+  };
+  Start({fd}, -1, kStep, sync, reply);
 }
 
 void StartExport(const launch::Host& host, Message& job, Message* reply) {

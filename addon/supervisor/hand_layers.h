@@ -11,6 +11,7 @@ namespace caisson {
 // work.
 void StartImport(const launch::Host& host, Message& job, Message* reply);
 void StartUnpack(const launch::Host& host, Message& job, Message* reply);
+void StartSync(const launch::Host& host, Message* reply);
 void StartExport(const launch::Host& host, Message& job, Message* reply);
 void StartDiff(const launch::Host& host, Message& job, Message* reply);
 // What a worker has made gets its name.

@@ -80,6 +80,13 @@ void Imports::Unpack(Request request) {
   StartWorker(request.id);
 }
 
+void Imports::Sync(uint32_t id) {
+  Running& made = running_[id];
+  made.kind = JobKind::kSync;
+  made.step = Step::kUnpackWrite;
+  StartWorker(id);
+}
+
 void Imports::Settle(const Request& request) {
   std::string target;
   std::vector<std::string> layers;

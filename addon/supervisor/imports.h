@@ -19,9 +19,10 @@ namespace caisson {
 }
 
 // How layers come in: a host folder is copied, or an archive unpacked, into the runtime's scratch
-// folder by a sandboxed worker (worker.h), and gets its name in the store when it is complete and
-// on disk. What did not become complete is removed. And how one that came from a folder, or what a
-// container has written, goes out (exports.cc).
+// folder by a sandboxed worker (worker.h), and gets its name in the store when it is complete. A
+// copy is on the disk then; of what was unpacked a Sync, for several at once, sees to that. What
+// did not become complete is removed. And how one that came from a folder, or what a container has
+// written, goes out (exports.cc).
 class Imports {
  public:
   Imports(Loop& loop, Jobs& jobs, Answers& answers, std::string scratch)
@@ -30,6 +31,7 @@ class Imports {
   void Import(Request request);
   void Unpack(Request request);
   void Settle(const Request& request);
+  void Sync(uint32_t id);
   void Export(Request request);
   void Diff(Request request);
   // Ends an import, an unpacking or an export: Failed{ECANCELED} follows. False: there is no such.
@@ -44,7 +46,7 @@ class Imports {
 
  private:
   struct Running {
-    JobKind kind = {};  // kImport, kUnpack, kExport or kDiff
+    JobKind kind = {};  // kImport, kUnpack, kSync, kExport or kDiff
     Step step = {};     // of what fails for no other reason
     std::string target;
     std::string copy;  // empty: nothing is made

@@ -36,6 +36,7 @@ enum class JobKind : uint32_t {
   kUnpack,   // body: Unpack. kFolder (of the layer for now); source, feed: starts a worker
   kPublish,  // kFolder, kTarget: what a worker has made gets its name
   kSettle,   // kTarget, kLayer…
+  kSync,     // starts a worker
   kExport,   // kFolder (a layer); source (to write to): starts a worker
   kDiff,     // body: Diff. source (to write to), folder (of the host): starts a worker
   // outer hand

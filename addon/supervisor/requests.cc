@@ -78,6 +78,9 @@ void Requests::Handle(Request request) {
       return imports_.Unpack(std::move(request));
     case Type::kSettle:
       return imports_.Settle(request);
+    case Type::kSync:
+      if (!request.body->bytes().empty()) return Refuse(request, EBADMSG);
+      return imports_.Sync(request.id);
     case Type::kExport:
       return imports_.Export(std::move(request));
     case Type::kDiff:

@@ -9,7 +9,8 @@ import type { Descriptor, Digest } from '../store/images.js';
 import { registerFolder, removeFolder } from './folders.js';
 import type { NewImage } from './records.js';
 import { allOrNone, Slots } from './slots.js';
-import { Feed, settle, unpack, type Unpacked } from './unpack.js';
+import { SharedSync } from './shared-sync.js';
+import { Feed, settle, syncStore, unpack, type Unpacked } from './unpack.js';
 
 /** One layer of an image that is to be here. */
 export interface WantedLayer {
@@ -53,12 +54,13 @@ const AT_ONCE = 4;
  */
 export async function makeLayers(parts: RuntimeParts, job: LayersJob): Promise<MadeLayer[]> {
   const slots = new Slots(AT_ONCE);
+  const disk = new SharedSync(() => syncStore(parts));
   const chain = chainIds(job.wanted.map(({ diffId }) => diffId));
   return await allOrNone(job.signal, (signal) => {
     const made: Promise<MadeLayer>[] = [];
     for (const [i, wanted] of job.wanted.entries()) {
       const maker = new LayerMaker(parts, job, wanted, chain[i] ?? wanted.diffId, signal);
-      made.push(maker.make(slots, made.slice()));
+      made.push(maker.make({ slots, disk, below: made.slice() }));
     }
     return made;
   });
@@ -89,6 +91,14 @@ interface Half {
   readonly unpacked: Unpacked;
 }
 
+/** What the layers of an image share. */
+interface Together {
+  readonly slots: Slots;
+  readonly disk: SharedSync;
+  /** Those under it, which it may have to wait for. */
+  readonly below: readonly Promise<MadeLayer>[];
+}
+
 class LayerMaker {
   readonly #parts: RuntimeParts;
   readonly #job: LayersJob;
@@ -112,13 +122,13 @@ class LayerMaker {
     this.#blobs = parts.store.images.blobs;
   }
 
-  /** `below`: those under it, which it may have to wait for. */
-  async make(slots: Slots, below: readonly Promise<MadeLayer>[]): Promise<MadeLayer> {
+  async make({ slots, disk, below }: Together): Promise<MadeLayer> {
     this.#tell('waiting');
     const half = await slots.use(() => this.#unpacked(), this.#signal);
     if ('key' in half) return half;
     try {
-      // In no slot, and holding no lock: what is waited for may need them.
+      // In no slot, and holding no lock: what is waited for may need them, and others go on.
+      await disk.done();
       const made = await this.#place(half, await Promise.all(below));
       this.#tell('done', this.#wanted.descriptor.size);
       return made;

@@ -40,7 +40,10 @@ export interface Unpacked {
 
 const openFd = promisify(openFile) as (path: string, flags: string) => Promise<number>;
 
-/** Makes a layer's folder of its blob, in a process that can write nowhere else. Complete, or absent. */
+/**
+ * Makes a layer's folder of its blob, in a process that can write nowhere else. Complete, or absent; on the disk when
+ * `syncStore` has been called.
+ */
 export async function unpack(parts: RuntimeParts, job: UnpackJob): Promise<Unpacked> {
   const body = new FieldWriter(256)
     .string(Tag.unpackTarget, job.target)
@@ -78,6 +81,12 @@ export async function unpack(parts: RuntimeParts, job: UnpackJob): Promise<Unpac
   } finally {
     job.feed?.end();
   }
+}
+
+/** All that was written to the store before is on the disk. With delayed allocation a full one may show only here. */
+export async function syncStore(parts: RuntimeParts): Promise<void> {
+  const context = { action: 'sync the store', pathOf: (): string => parts.store.path('layers') };
+  await parts.supervisor.request(Type.sync, new Uint8Array(), context);
 }
 
 /**

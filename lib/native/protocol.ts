@@ -24,6 +24,7 @@ export const Type = {
   settle: 41,
   export: 45,
   diff: 46,
+  sync: 52,
   welcome: 101,
   done: 102,
   failed: 103,

@@ -8,6 +8,7 @@ made of. Every test ends with the question whether anything is left.
 """
 
 import bz2
+import ctypes
 import errno
 import gzip
 import hashlib
@@ -522,6 +523,39 @@ class Layers(Case):
         _, layer = self.unpack(data)
         self.assertEqual([os.stat(os.path.join(layer, n)).st_mtime for n in 'ab'], [99.5, 1])
         self.assertEqual(os.getxattr(os.path.join(layer, 'b'), 'user.all'), b'\0x')
+
+
+def unwritten(path):
+    """Pages of a file that are not on the disk (cachestat(2)); None where the kernel does not tell."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    everything, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()
+    file = os.open(path, os.O_RDONLY)
+    try:
+        if libc.syscall(451, file, everything, found, 0) != 0:
+            return None
+    finally:
+        os.close(file)
+    _cached, dirty, writeback = found[:3]
+    return dirty + writeback
+
+
+class Synced(Case):
+    def test_on_the_disk(self):
+        for _ in range(3):  # others may sync, too, but not each time
+            _done, layer = self.unpack(archive(entry(b'file', os.urandom(4 << 20))))
+            file = os.path.join(layer, 'file')
+            if unwritten(file) is None:
+                self.skipTest('Linux before 6.5 has no cachestat(2)')
+            if unwritten(file):
+                break
+        else:
+            self.skipTest('this file system writes everything at once')
+        self.assertEqual(self.supervisor.call('Sync').type, 'Done')
+        self.assertEqual(unwritten(file), 0)
+
+    def test_nothing_is_asked(self):
+        failed = self.supervisor.call('Sync', [('UnpackTarget', 'layers/x')])
+        self.assertEqual((failed.type, failed.Errno), ('Failed', errno.EBADMSG))
 
 
 class Settled(Case):
