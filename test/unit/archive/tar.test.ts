@@ -105,8 +105,9 @@ describe('readTar', () => {
 
   test('refused: headers without end', async () => {
     const one = tarOf([meta('x', paxOf({ a: 'b' }))], Buffer.alloc(0));
+    const many = Buffer.concat(Array<Buffer>(256).fill(one));
     const flood = async function* (): AsyncGenerator<Buffer> {
-      for (;;) yield await Promise.resolve(one);
+      for (;;) yield await Promise.resolve(many);
     };
     const all = async (): Promise<void> => {
       for await (const _ of readTar(new StreamBytes(flood()))) expect.unreachable();
