@@ -87,7 +87,9 @@ class StubHands final : public Jobs {
       case JobKind::kLaunch:
       case JobKind::kExec:
       case JobKind::kImport:
-      case JobKind::kUnpack: {
+      case JobKind::kUnpack:
+      case JobKind::kExport:
+      case JobKind::kDiff: {
         int pair[2];
         Require(pipe2(pair, O_CLOEXEC) == 0);
         (void)close(pair[1]);
