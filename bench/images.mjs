@@ -24,7 +24,7 @@ import { Ours, ORDINARY_USER, rootlessObstacle } from './ours.mjs';
  */
 
 const NEEDED_BYTES = 12e9;
-const MOST_ROUNDS = 5;
+const MOST_ROUNDS = 3;
 const SCRIPT = 'images-child.mjs';
 const PEERS = ['docker load', 'podman load', 'skopeo copy, umoci unpack', 'ctr images import'];
 
