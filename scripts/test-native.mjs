@@ -30,6 +30,7 @@ const isWanted = (name) =>
 
 function runProgram(name, path, ...args) {
   const { status, signal, stdout, stderr } = spawnSync(path, args, {
+    cwd: root, // they find their files from there
     encoding: 'utf8',
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',

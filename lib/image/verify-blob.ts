@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { throwIfAborted } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { isAbsent } from '../store/files.js';
 import type { Descriptor, Digest } from '../store/images.js';
 import type { Tell } from './operation.js';
 import type { ImageRecord } from './records.js';
@@ -66,9 +67,16 @@ export class BlobCheck {
     const seen = await blobs.seen(digest);
     if (seen === undefined && presence === 'may-be-absent') return;
 
-    this.count += 1;
     const path = blobs.path(digest);
-    const detail = seen === undefined ? 'it is missing' : await this.#damage(path, blob, seen.size);
+    let detail: string | undefined = 'it is missing';
+    try {
+      if (seen !== undefined) detail = await this.#damage(path, blob, seen.size);
+    } catch (error) {
+      // Whom nobody needs may go meanwhile.
+      if (isAbsent(error) && presence === 'may-be-absent') return;
+      if (!isAbsent(error)) throw error;
+    }
+    this.count += 1;
     this.#checked.set(digest, detail === undefined);
     if (detail === undefined) return;
     const gone = seen === undefined || (repair && (await blobs.removeDamaged(digest, seen)));

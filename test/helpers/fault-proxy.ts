@@ -130,13 +130,14 @@ function forward(
 }
 
 function halve(incoming: IncomingMessage, onward: ClientRequest): void {
-  let left = Number(incoming.headers['content-length'] ?? 0) / 2;
+  let left = Math.floor(Number(incoming.headers['content-length'] ?? 0) / 2);
   const end = (): void => {
     incoming.socket.destroy();
     onward.destroy();
   };
   incoming.on('data', (chunk: Buffer) => {
-    onward.write(chunk);
+    if (left <= 0) return;
+    onward.write(chunk.subarray(0, left));
     if ((left -= chunk.length) <= 0) setTimeout(end, 10);
   });
   incoming.on('end', () => setTimeout(end, 10));

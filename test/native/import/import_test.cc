@@ -391,9 +391,10 @@ int main() {
     printf("needs user namespaces, or root\n");
     return kSkipped;
   }
-  char* here = realpath(__FILE__, nullptr);  // an import changes the working folder
+  // An import changes the working folder, which is the repository now.
+  char* here = realpath("test/native/import", nullptr);
   CHECK(here != nullptr);
-  scripts = std::string(here).substr(0, std::string(here).rfind('/'));
+  scripts = here;
   free(here);
   char name[] = "/tmp/caisson-test-import-XXXXXX";
   CHECK(mkdtemp(name) != nullptr);

@@ -232,8 +232,7 @@ std::string ReadIn(std::string_view archive, size_t piece) {
 }
 
 void TheReaderTellsTheSameHoweverItIsFed() {
-  const std::string folder =
-      std::string(__FILE__).substr(0, std::string(__FILE__).rfind('/')) + "/corpus";
+  const std::string folder = "test/native/layer/corpus";
   DIR* seeds = opendir(folder.c_str());
   CHECK(seeds != nullptr);
   int archives = 0;

@@ -28,14 +28,16 @@ def random_layer(random_):
     where they are said at all."""
     parts, opaque = [], []
 
-    def fill(path, depth):
+    def fill(path, depth, is_hiding):
         for name in random_.sample(NAMES, random_.randint(0, len(NAMES))):
             inner = path + name
             fields = {'mode': random_.choice([0o755, 0o700, 0o1777, 0o750]), 'uid': random_.choice([0, 7]),
                       'gid': random_.choice([0, 8]), 'mtime': random_.randint(1, 10**9)}
             extended = pax([(b'SCHILY.xattr.user.x', b'%d' % random_.randint(0, 9))]) \
                 if random_.random() < 0.3 else b''
-            kind = random_.choice(['file', 'file', 'folder', 'folder', 'link', 'whiteout', 'omitted'])
+            # Below an opaque folder nothing is left out: umoci takes it as the layers below have it when their
+            # whiteout comes later.
+            kind = random_.choice(['file', 'file', 'folder', 'folder', 'link', 'whiteout', 'folder' if is_hiding else 'omitted'])
             if kind == 'file':
                 parts.append(extended + entry(inner, inner * random_.randint(0, 300), **fields))
             elif kind == 'link':
@@ -44,16 +46,18 @@ def random_layer(random_):
             elif kind == 'whiteout':
                 parts.append(entry(path + b'.wh.' + random_.choice([b'', b'l']) + name))
             elif depth < 4:
+                is_opaque = False
                 if kind == 'folder':
                     parts.append(extended + folder(inner, **fields))
-                    if random_.random() < 0.3:
+                    is_opaque = random_.random() < 0.3
+                    if is_opaque:
                         opaque.append(entry(inner + b'/.wh..wh..opq'))
                 before = len(parts)
-                fill(inner + b'/', depth + 1)
+                fill(inner + b'/', depth + 1, is_hiding or is_opaque)
                 if kind == 'omitted' and len(parts) == before:
                     parts.append(entry(inner + b'/f', b'x', **fields))
 
-    fill(b'', 0)
+    fill(b'', 0, False)
     random_.shuffle(opaque)
     return b''.join(parts + opaque) + END
 
