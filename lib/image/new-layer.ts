@@ -4,7 +4,7 @@ import { temporaryName } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { registerFolder, removeFolder } from './folders.js';
 import { chainIds } from './layers.js';
-import { settle, unpack, type Unpacked } from './unpack.js';
+import { settle, syncStore, unpack, type Unpacked } from './unpack.js';
 
 /** A layer that no image has yet. */
 export interface NewLayer extends Unpacked {
@@ -47,6 +47,7 @@ export async function withNewLayer<T>(
       const lower = below.keys.map((one) => `layers/${one}`);
       await settle(parts, temporary, lower);
     }
+    await syncStore(parts);
     return await use({
       ...unpacked,
       key,

@@ -5,6 +5,7 @@ import { IMAGES_LOCK } from '../store/leases.js';
 import { registerFolder, removeFolder } from './folders.js';
 import { callsOf, dropHold } from './holds.js';
 import { listImages } from './records.js';
+import { syncStore } from './unpack.js';
 
 interface Replacement {
   readonly key: string;
@@ -25,6 +26,8 @@ export async function replaceLayer(
 ): Promise<readonly string[]> {
   const { store } = parts;
   const away = `layers/${temporaryName()}`;
+  // In no lock: it may take a while.
+  await syncStore(parts);
   const usedBy = await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     const users = (await store.layers.has(key)) ? await usersOf(parts, `layers/${key}`, lease) : [];
     if (users.length > 0) return users;
