@@ -1,5 +1,3 @@
-import { open as openFile } from 'node:fs';
-import { promisify } from 'node:util';
 import {
   checkArray,
   checkBag,
@@ -17,6 +15,7 @@ import { parseReference } from '../registry/reference.js';
 import type { Call } from '../runtime/call.js';
 import { checkOwnRuntime } from '../runtime/runtime.js';
 import type { NewBlob } from '../store/blobs.js';
+import { openFd } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { configOfContainer, planConfig, type AskedOfContainer } from './commit-config.js';
 import { encodeDiff, rootOf } from './encode-diff.js';
@@ -140,8 +139,6 @@ async function commit(
   }
 }
 
-const openFd = promisify(openFile) as (path: string, flags: string) => Promise<number>;
-
 /** Undefined: nothing is different, and Docker makes no layer either. */
 async function writeArchive(
   core: Supervised,
@@ -167,18 +164,18 @@ function healthAndTriggers({ config }: Parent): Pick<FullConfig, 'Healthcheck' |
 }
 
 const NAMES = [
-  ...([
-    'User',
-    'ExposedPorts',
-    'Env',
-    'Entrypoint',
-    'Cmd',
-    'Volumes',
-    'WorkingDir',
-    'Labels',
-  ] as const),
-  ...(['StopSignal', 'Healthcheck', 'OnBuild'] as const),
-];
+  'User',
+  'ExposedPorts',
+  'Env',
+  'Entrypoint',
+  'Cmd',
+  'Volumes',
+  'WorkingDir',
+  'Labels',
+  'StopSignal',
+  'Healthcheck',
+  'OnBuild',
+] as const;
 
 /** With every name: undefined, and so not written, where there is nothing to say. */
 function complete(config: FullConfig): Record<string, unknown> {

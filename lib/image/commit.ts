@@ -1,11 +1,17 @@
 import { layerType, compressionOfType } from '../archive/media-types.js';
 import { CaissonError } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
+import { MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
 import { holdLayers } from './coming.js';
-import { descriptorOf, jsonDocument, parseImageManifest, type Document } from './documents.js';
+import {
+  descriptorOf,
+  folderDescriptor,
+  jsonDocument,
+  parseImageManifest,
+  type Document,
+} from './documents.js';
 import { withNewLayer, type NewLayer } from './new-layer.js';
-import { addImage, listImages, storedDocument, type ImageRecord } from './records.js';
+import { addImage, findById, storedDocument, type ImageRecord } from './records.js';
 
 /** What an image is made of that comes of another one. */
 export interface NewChild {
@@ -48,7 +54,7 @@ export class Parent {
   /** @throws {@link CaissonError} `ERR_IMAGE_NOT_FOUND` when it was removed */
   static async hold(parts: RuntimeParts, id: Digest): Promise<Parent> {
     const find = async (): Promise<ImageRecord> => {
-      const found = (await listImages(parts.store)).find((image) => image.id === id);
+      const found = await findById(parts.store, id);
       if (found === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
       return found;
     };
@@ -98,7 +104,10 @@ export class Parent {
       schemaVersion: 2,
       mediaType: MEDIA_TYPES.manifest,
       config: descriptorOf(config),
-      layers: [...this.#layers.map(asOci), ...(layer === undefined ? [] : [descriptor(layer)])],
+      layers: [
+        ...this.#layers.map(asOci),
+        ...(layer === undefined ? [] : [folderDescriptor(layer.diffId, layer.tarBytes)]),
+      ],
     });
     const image = {
       manifest,
@@ -159,11 +168,3 @@ function asOci(layer: Descriptor): Descriptor {
   if (how === undefined || /foreign|nondistributable/.test(layer.mediaType)) return layer;
   return { ...layer, mediaType: layerType(how) };
 }
-
-/** Its archive can be made of its folder at any time. */
-const descriptor = ({ diffId, tarBytes }: NewLayer): Descriptor => ({
-  mediaType: MEDIA_TYPES.layerTar,
-  digest: diffId,
-  size: tarBytes,
-  annotations: { [BLOB_ABSENT]: 'true' },
-});

@@ -1,12 +1,9 @@
-import { open as openFile } from 'node:fs';
-import { promisify } from 'node:util';
 import { Tag, Type } from '../native/protocol.js';
 import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { isDigest } from '../store/digest.js';
+import { openFd } from '../store/files.js';
 import type { Digest } from '../store/images.js';
-
-const openFd = promisify(openFile) as (path: string, flags: string) => Promise<number>;
 
 export interface DigestedLayer {
   readonly digest: Digest;

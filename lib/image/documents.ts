@@ -2,7 +2,13 @@ import { CaissonError } from '../errors/index.js';
 import { digestOf } from '../store/digest.js';
 import { parseManifest, type ImageManifest } from '../registry/manifest.js';
 import { isBag, parseConfig, type Bag } from '../store/documents.js';
-import type { Descriptor, Digest, Platform } from '../store/images.js';
+import {
+  BLOB_ABSENT,
+  MEDIA_TYPES,
+  type Descriptor,
+  type Digest,
+  type Platform,
+} from '../store/images.js';
 import type { ImageConfig } from './config.js';
 
 /** An exact text, which its digest names. */
@@ -50,6 +56,14 @@ export const descriptorOf = ({ mediaType, digest, bytes }: Document): Descriptor
   mediaType,
   digest,
   size: bytes.length,
+});
+
+/** Of a layer without a blob: its archive can be made of its folder at any time. */
+export const folderDescriptor = (diffId: Digest, tarBytes: number): Descriptor => ({
+  mediaType: MEDIA_TYPES.layerTar,
+  digest: diffId,
+  size: tarBytes,
+  annotations: { [BLOB_ABSENT]: 'true' },
 });
 
 /**

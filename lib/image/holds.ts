@@ -64,8 +64,15 @@ export function useImage(parts: RuntimeParts, { id }: ResolvedImage): () => void
   };
 }
 
-/** How many calls of this Runtime run from it. */
-export async function callsOf(parts: RuntimeParts, id: Digest): Promise<number> {
+/** The calls of this Runtime that run from it, in words; where there is none it is not held any more either. */
+export async function callersOf(parts: RuntimeParts, id: Digest): Promise<readonly string[]> {
+  const calls = await callsOf(parts, id);
+  if (calls > 0) return [`${calls} running call${calls === 1 ? '' : 's'}`];
+  await dropHold(parts, id);
+  return [];
+}
+
+async function callsOf(parts: RuntimeParts, id: Digest): Promise<number> {
   return (
     (
       await holds(parts)
@@ -75,7 +82,7 @@ export async function callsOf(parts: RuntimeParts, id: Digest): Promise<number> 
   );
 }
 
-export async function dropHold(parts: RuntimeParts, id: Digest): Promise<void> {
+async function dropHold(parts: RuntimeParts, id: Digest): Promise<void> {
   const all = holds(parts);
   const held = all.get(id);
   all.delete(id);

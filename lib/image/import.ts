@@ -7,9 +7,10 @@ import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { hexOf } from '../store/digest.js';
 import { errnoOf, temporaryName } from '../store/files.js';
-import { BLOB_ABSENT, MEDIA_TYPES, type Descriptor, type Digest } from '../store/images.js';
+import type { Digest } from '../store/images.js';
 import type { Store } from '../store/store.js';
 import type { ImageConfig } from './config.js';
+import { folderDescriptor } from './documents.js';
 import { addImage, type ImageRecord } from './records.js';
 import { registerFolder, removeFolder } from './folders.js';
 import { importStream } from './import-stream.js';
@@ -54,12 +55,7 @@ async function importFolder(
   try {
     const { diffId, tarBytes } = await copy(parts, source, temporary, signal);
     throwIfAborted(signal);
-    const layer: Descriptor = {
-      mediaType: MEDIA_TYPES.layerTar,
-      digest: diffId,
-      size: tarBytes,
-      annotations: { [BLOB_ABSENT]: 'true' },
-    };
+    const layer = folderDescriptor(diffId, tarBytes);
     const made = { ...rootfsDocuments(config, layer, diffId), keys: [hexOf(diffId)] };
     // Under the lock: two who import the same folder at once end with one layer.
     return await addImage(store, { ...made, sizeBytes: tarBytes, names: [] }, async () => {

@@ -10,7 +10,7 @@ import { registerFolder, removeFolder } from './folders.js';
 import type { NewImage } from './records.js';
 import { allOrNone, Slots } from './slots.js';
 import { SharedSync } from './shared-sync.js';
-import { Feed, settle, syncStore, unpack, type Unpacked } from './unpack.js';
+import { Feed, settleOn, syncStore, unpack, type Unpacked } from './unpack.js';
 
 /** One layer of an image that is to be here. */
 export interface WantedLayer {
@@ -295,17 +295,14 @@ class LayerMaker {
   }
 
   async #place({ temporary, unpacked }: Half, below: readonly MadeLayer[]): Promise<MadeLayer> {
-    const { store } = this.#parts;
-    const unsettled = unpacked.omitted > 0;
-    const key = hexOf(unsettled && below.length > 0 ? this.#chainId : this.#wanted.diffId);
-    if (unsettled) {
-      const lower = below.map((layer) => `layers/${layer.key}`);
-      await settle(this.#parts, temporary, lower);
-    }
-    const { tarBytes, hidesAll } = unpacked;
-    await store.layers.note(key, { tarBytes, hidesAll, settled: unsettled });
-    await store.layers.place(temporary, key);
-    return { key, tarBytes, hidesAll };
+    const { layers } = this.#parts.store;
+    const { key, facts } = await settleOn(this.#parts, temporary, unpacked, {
+      keys: below.map((layer) => layer.key),
+      chainId: this.#chainId,
+    });
+    await layers.note(key, facts);
+    await layers.place(temporary, key);
+    return { key, ...facts };
   }
 
   async #fetch(sink: BlobSink, signal: AbortSignal): Promise<void> {

@@ -1,10 +1,9 @@
 import type { RuntimeParts } from '../runtime/parts.js';
-import { hexOf } from '../store/digest.js';
 import { temporaryName } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { registerFolder, removeFolder } from './folders.js';
 import { chainIds } from './layers.js';
-import { settle, syncStore, unpack, type Unpacked } from './unpack.js';
+import { settleOn, syncStore, unpack, type Unpacked } from './unpack.js';
 
 /** A layer that no image has yet. */
 export interface NewLayer extends Unpacked {
@@ -38,21 +37,18 @@ export async function withNewLayer<T>(
   try {
     const job = { path, length: size, target: temporary, layer: name, signal };
     const unpacked = await unpack(parts, job);
-    const { diffId, tarBytes, hidesAll } = unpacked;
-    // What it leaves out, or hides, is for what lies below it to say.
-    const settled = unpacked.omitted > 0;
+    const { diffId } = unpacked;
     const chainId = chainIds([...below.diffIds, diffId]).at(-1) ?? diffId;
-    const key = hexOf(settled && below.keys.length > 0 ? chainId : diffId);
-    if (settled) {
-      const lower = below.keys.map((one) => `layers/${one}`);
-      await settle(parts, temporary, lower);
-    }
+    const { key, facts } = await settleOn(parts, temporary, unpacked, {
+      keys: below.keys,
+      chainId,
+    });
     await syncStore(parts);
     return await use({
       ...unpacked,
       key,
       async place() {
-        await layers.note(key, { tarBytes, hidesAll, settled });
+        await layers.note(key, facts);
         await layers.place(temporary, key);
       },
     });

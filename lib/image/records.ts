@@ -148,8 +148,12 @@ async function readImage(
 }
 
 /** The image of that id, if it is here and can be read. */
-export async function findById(store: Store, id: Digest): Promise<ImageRecord | undefined> {
-  return (await listImages(store)).find((image) => image.id === id);
+export async function findById(
+  store: Store,
+  id: Digest,
+  index?: ImageIndex,
+): Promise<ImageRecord | undefined> {
+  return (await listImages(store, index)).find((image) => image.id === id);
 }
 
 /** One that comes again counts where it is topmost, as it covers there what it was below; overlay takes none twice. */
@@ -274,7 +278,7 @@ export async function tagImage(
 ): Promise<readonly string[]> {
   return await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     const index = await store.images.readIndex();
-    const image = (await listImages(store, index)).find((one) => one.id === id);
+    const image = await findById(store, id, index);
     if (image === undefined) throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference: id });
     // One that has the name already keeps it, whichever of its forms that is.
     if (image.tags.includes(familiar(name))) return image.tags;
@@ -296,7 +300,7 @@ export async function untagImage(
 ): Promise<readonly string[]> {
   return await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     const index = await store.images.readIndex();
-    const image = (await listImages(store, index)).find((one) => one.id === id);
+    const image = await findById(store, id, index);
     const reference = familiar(name);
     if (image?.tags.includes(reference) !== true) {
       throw new CaissonError('ERR_IMAGE_NOT_FOUND', { reference });

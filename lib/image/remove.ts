@@ -1,10 +1,10 @@
 import { CaissonError } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
-import { temporaryName, together } from '../store/files.js';
+import { together } from '../store/files.js';
 import type { Digest } from '../store/images.js';
 import { IMAGES_LOCK } from '../store/leases.js';
-import { registerFolder, removeFolder } from './folders.js';
-import { callsOf, dropHold, leaseName } from './holds.js';
+import { removeFolder, takeLayerAway } from './folders.js';
+import { callersOf, leaseName } from './holds.js';
 import {
   hasLabel,
   listImages,
@@ -50,9 +50,7 @@ async function usersOf(parts: RuntimeParts, { id }: ImageRecord): Promise<readon
   const store = parts.store;
   const { alive } = await store.containers.list();
   const by = alive.filter(({ config }) => config.image === id).map(({ config }) => config.name);
-  const calls = await callsOf(parts, id);
-  if (calls > 0) by.push(`${calls} running call${calls === 1 ? '' : 's'}`);
-  else await dropHold(parts, id);
+  by.push(...(await callersOf(parts, id)));
   if (by.length === 0 && (await store.leases.inUse()).has(leaseName(id)))
     by.push('another program');
   return by;
@@ -78,13 +76,7 @@ async function takeUnused(
   const taken: string[] = [];
   for (const key of await store.layers.keys()) {
     if (used.has(`layers/${key}`)) continue;
-    const away = `layers/${temporaryName()}`;
-    // Journalled: whoever dies now, it goes.
-    await registerFolder(parts, away, 'remove an image');
-    taken.push(away);
-    await store.layers.takeAway(key, away);
-    // Nothing is there now; the supervisor forgets what it had prepared of it.
-    await removeFolder(parts, `layers/${key}`);
+    taken.push(await takeLayerAway(parts, key, 'remove an image'));
   }
   const kept = images.flatMap(({ id, forms }) => [
     id,

@@ -1,9 +1,8 @@
 import type { RuntimeParts } from '../runtime/parts.js';
-import { temporaryName } from '../store/files.js';
 import type { LayerFacts } from '../store/layers.js';
 import { IMAGES_LOCK } from '../store/leases.js';
-import { registerFolder, removeFolder } from './folders.js';
-import { callsOf, dropHold } from './holds.js';
+import { removeFolder, takeLayerAway } from './folders.js';
+import { callersOf } from './holds.js';
 import { listImages } from './records.js';
 import { syncStore } from './unpack.js';
 
@@ -25,23 +24,19 @@ export async function replaceLayer(
   { key, folder, facts, lease }: Replacement,
 ): Promise<readonly string[]> {
   const { store } = parts;
-  const away = `layers/${temporaryName()}`;
   // In no lock: it may take a while.
   await syncStore(parts);
+  let away: string | undefined;
   const usedBy = await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
     const users = (await store.layers.has(key)) ? await usersOf(parts, `layers/${key}`, lease) : [];
     if (users.length > 0) return users;
     const { blob } = await store.layers.facts(key).catch(() => ({ blob: undefined }));
-    // Journalled: whoever dies now, it goes.
-    await registerFolder(parts, away, 'mend a layer');
-    await store.layers.takeAway(key, away);
-    // Nothing is there now; the supervisor forgets what it had prepared of it.
-    await removeFolder(parts, `layers/${key}`);
+    away = await takeLayerAway(parts, key, 'mend a layer');
     await store.layers.note(key, { ...facts, ...(blob && { blob }) });
     await store.layers.place(folder, key);
     return [];
   });
-  if (usedBy.length === 0) await removeFolder(parts, away);
+  if (away !== undefined) await removeFolder(parts, away);
   return usedBy;
 }
 
@@ -54,9 +49,7 @@ async function usersOf(parts: RuntimeParts, layer: string, own: string): Promise
     .map(({ config }) => config.name);
   for (const { id, layers } of await listImages(store)) {
     if (!layers.includes(layer)) continue;
-    const calls = await callsOf(parts, id);
-    if (calls > 0) users.push(`${calls} running call${calls === 1 ? '' : 's'}`);
-    else await dropHold(parts, id);
+    users.push(...(await callersOf(parts, id)));
   }
   if (users.length > 0) return users;
   const leases = await store.leases.inUse();

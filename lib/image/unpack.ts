@@ -1,12 +1,14 @@
-import { open as openFile, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { CaissonError } from '../errors/index.js';
 import { Tag, Type } from '../native/protocol.js';
 import type { Binding } from '../native/types.js';
 import { FieldWriter } from '../native/wire.js';
 import type { RuntimeParts } from '../runtime/parts.js';
+import { hexOf } from '../store/digest.js';
+import { openFd } from '../store/files.js';
 import type { Digest } from '../store/images.js';
+import type { LayerFacts } from '../store/layers.js';
 
 /** What an image may be at most: beyond it, it is more likely an attack. */
 export const MAX_LAYER_BYTES = 64 * 2 ** 30;
@@ -37,8 +39,6 @@ export interface Unpacked {
   /** Nothing of the layers below is to show. */
   readonly hidesAll: boolean;
 }
-
-const openFd = promisify(openFile) as (path: string, flags: string) => Promise<number>;
 
 /**
  * Makes a layer's folder of its blob, in a process that can write nowhere else. Complete, or absent; on the disk when
@@ -87,6 +87,26 @@ export async function unpack(parts: RuntimeParts, job: UnpackJob): Promise<Unpac
 export async function syncStore(parts: RuntimeParts): Promise<void> {
   const context = { action: 'sync the store', pathOf: (): string => parts.store.path('layers') };
   await parts.supervisor.request(Type.sync, new Uint8Array(), context);
+}
+
+/**
+ * Settles a new layer on those of these keys, where it leaves out folders or hides what may not be there. What it is to be
+ * called, and what is to be noted of it.
+ */
+export async function settleOn(
+  parts: RuntimeParts,
+  folder: string,
+  { diffId, tarBytes, hidesAll, omitted }: Unpacked,
+  /** Lowest first, and the chainID of all with it. */
+  below: { readonly keys: readonly string[]; readonly chainId: Digest },
+): Promise<{ readonly key: string; readonly facts: LayerFacts }> {
+  const settled = omitted > 0;
+  if (settled) {
+    const lower = below.keys.map((key) => `layers/${key}`);
+    await settle(parts, folder, lower);
+  }
+  const key = hexOf(settled && below.keys.length > 0 ? below.chainId : diffId);
+  return { key, facts: { tarBytes, hidesAll, settled } };
 }
 
 /**

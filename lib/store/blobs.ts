@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readdir, stat, unlink } from 'node:fs/promises';
+import { stat, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { CaissonError } from '../errors/index.js';
-import { ignoreAbsent, isAbsent, makeFolder, TEMPORARY } from './files.js';
+import { ignoreAbsent, isAbsent, makeFolder, namesIn, TEMPORARY } from './files.js';
 import { GrowingFile } from './growing-file.js';
 import { Growth } from './growth.js';
 import type { Digest } from './images.js';
@@ -209,15 +209,6 @@ const PARTIAL = 'partial';
 
 /** Few files for all of them. Two blobs may share one, and then come one after the other. */
 const lockOf = (hex: string): string => `blob-${hex.replace(/[^0-9a-f]/g, '').slice(0, 3)}`;
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw error;
-  }
-}
 
 function partialBlob(file: GrowingFile, final: string): PartialBlob {
   return {

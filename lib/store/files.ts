@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { open as openFile } from 'node:fs';
+import { link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { CaissonError } from '../errors/index.js';
 
 /**
@@ -30,6 +32,19 @@ export const isAbsent = (error: unknown): boolean => errnoOf(error) === 'ENOENT'
 export function ignoreAbsent(error: unknown): void {
   if (!isAbsent(error)) throw error;
 }
+
+/** What a folder has; nothing, where there is none. */
+export async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    ignoreAbsent(error);
+    return [];
+  }
+}
+
+/** A bare descriptor, to be given away: nobody here closes it. */
+export const openFd = promisify(openFile) as (path: string, flags: string) => Promise<number>;
 
 /** Replaces a file: readers see the old text or the new one, never a part. */
 export async function writeAtomically(

@@ -1,7 +1,7 @@
-import { lstat, readdir, unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileLock } from '../native/types.js';
-import { ignoreAbsent, temporaryName } from './files.js';
+import { ignoreAbsent, namesIn, temporaryName } from './files.js';
 import type { Locks } from './locks.js';
 
 interface Sign {
@@ -54,7 +54,7 @@ export class Growth {
   /** Removes what the dead have left. */
   async sweep(): Promise<void> {
     const bySign = new Map<string, string[]>();
-    for (const name of await readdir(this.#folder).catch(none)) {
+    for (const name of await namesIn(this.#folder)) {
       const sign = NAME.exec(name)?.[1];
       if (sign !== undefined) bySign.set(sign, [...(bySign.get(sign) ?? []), name]);
     }
@@ -101,9 +101,4 @@ export class Growth {
     await unlink(join(this.#folder, name)).catch(ignoreAbsent);
     lock.release();
   }
-}
-
-function none(error: unknown): string[] {
-  ignoreAbsent(error);
-  return [];
 }

@@ -1,6 +1,6 @@
-import { access, lstat, mkdir, readdir, rename, rmdir } from 'node:fs/promises';
+import { access, lstat, mkdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, ignoreAbsent, isAbsent, temporaryName } from './files.js';
+import { errnoOf, ignoreAbsent, isAbsent, namesIn, temporaryName } from './files.js';
 import type { Locks } from './locks.js';
 
 /** A Runtime has claimed its folder long before. */
@@ -55,7 +55,7 @@ export class Scratch {
   async takeDead(): Promise<string[]> {
     const taken: string[] = [];
     for (const parent of FOLDERS) {
-      for (const id of await readdir(join(this.#root, parent)).catch(none)) {
+      for (const id of await namesIn(join(this.#root, parent))) {
         if (!(await this.#isDead(parent, id))) continue;
         // What layers/ has of this kind goes too, whoever dies now.
         const away = `layers/${temporaryName()}`;
@@ -86,9 +86,4 @@ export class Scratch {
       throw error;
     }
   }
-}
-
-function none(error: unknown): string[] {
-  ignoreAbsent(error);
-  return [];
 }

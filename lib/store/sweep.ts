@@ -1,7 +1,7 @@
 import { lstat, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerRecords } from './containers.js';
-import { ignoreAbsent, isAbsent, TEMPORARY } from './files.js';
+import { ignoreAbsent, isAbsent, namesIn, TEMPORARY } from './files.js';
 import type { Store } from './store.js';
 
 export interface SweepHost {
@@ -43,15 +43,10 @@ export async function sweep({ store, remove }: SweepHost): Promise<void> {
 const WITH_RECORDS = ['', 'images', 'images/blobs/sha256', 'leases'];
 
 async function sweepRecords(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(none)) {
+  for (const name of await namesIn(folder)) {
     const path = join(folder, name);
     if (name.startsWith(TEMPORARY) && (await isOld(path))) await unlink(path).catch(ignoreAbsent);
   }
-}
-
-function none(error: unknown): string[] {
-  ignoreAbsent(error);
-  return [];
 }
 
 async function isOld(path: string): Promise<boolean> {
