@@ -65,15 +65,13 @@ enum class Type : uint16_t {
   kThaw = 17,    // Target: Done when it goes on
   // A layer from its archive: UnpackTarget, UnpackOffset, UnpackLength, UnpackMaxBytes,
   // UnpackMaxEntries. Descriptors: a regular file that holds the blob or comes to hold it, and,
-  // where
-  // it does not yet, the read end of a pipe: each u64 in host order says how many bytes of the blob
-  // are in the file by now; its end before there are UnpackLength is Failed{ECANCELED}. The folder
-  // is
-  // there when this is Done, complete, and not before; on the disk by a Sync after it.
+  // where it does not yet, the read end of a pipe: each u64 in host order says how many bytes of
+  // the blob are in the file by now; its end before there are UnpackLength is Failed{ECANCELED}.
+  // The folder is there when this is Done, complete, and not before; on the disk by a Sync after
+  // it.
   kUnpack = 40,
   // UnpackTarget, Layer… (lowest first; there may be none): folders that the archive of a layer
-  // left
-  // out become what they are in the layers below it, and whiteouts of nothing there go away
+  // left out become what they are in the layers below it, and whiteouts of nothing there go away
   kSettle = 41,
   // ExportLayer: the archive of a layer that has come from a folder, written to the one descriptor.
   // Done (ImportResult, ImportTarBytes) when all of it is

@@ -60,17 +60,7 @@ class Diff(unpack_test.Case):
     def diff(self, form, fields=(), **options):
         """What it says, and what it has written."""
         ident, reader = self.send(form, fields, **options)
-        written = []
-
-        def read():
-            with os.fdopen(reader, 'rb') as stream:
-                written.append(stream.read())
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        answer = self.supervisor.wait(ident, timeout=60)
-        thread.join()
-        return answer, written[0]
+        return self.outcome(ident, reader)
 
     def done(self, form, fields=(), **options):
         done, written = self.diff(form, fields, **options)

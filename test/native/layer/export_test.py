@@ -9,7 +9,6 @@ import io
 import os
 import sys
 import tarfile
-import threading
 import time
 import unittest
 
@@ -21,19 +20,9 @@ class Exported(unpack_test.Case):
     def export(self, layer):
         """What it says, and what it has written."""
         reader, writer = os.pipe()
-        written = []
-
-        def read():
-            with os.fdopen(reader, 'rb') as stream:
-                written.append(stream.read())
-
-        thread = threading.Thread(target=read)
-        thread.start()
         ident = self.supervisor.send('Export', [('ExportLayer', f'layers/{layer}')], [writer])
         os.close(writer)
-        answer = self.supervisor.wait(ident, timeout=60)
-        thread.join()
-        return answer, written[0]
+        return self.outcome(ident, reader)
 
     def imported(self):
         source = os.path.join(self.folder, 'source')

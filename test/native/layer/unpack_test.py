@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import unittest
 
@@ -66,6 +67,20 @@ class Case(unittest.TestCase):
         self.supervisor = Supervisor(BINARY, self.store, self.run_folder, MODE, args=self.ARGS)
 
     ARGS = ()
+
+    def outcome(self, ident, reader):
+        """What the supervisor answers, and what a worker has written to the pipe until then."""
+        written = []
+
+        def read():
+            with os.fdopen(reader, 'rb') as stream:
+                written.append(stream.read())
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        answer = self.supervisor.wait(ident, timeout=60)
+        thread.join()
+        return answer, written[0]
 
     def tearDown(self):
         if self.supervisor.process.code is None:
