@@ -1,13 +1,14 @@
 import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
-import { choosePlatform } from '../registry/platform.js';
+import { choosePlatform, formatPlatform, normalizePlatform } from '../registry/platform.js';
 import { familiar, formatReference, readReference, type Reference } from '../registry/reference.js';
-import type { Platform } from '../store/images.js';
+import type { Digest, Platform } from '../store/images.js';
 import type { Store } from '../store/store.js';
 import {
   listImages,
   readImages,
   type DamagedImage,
+  type ImageForm,
   type ImageRecord,
   type ListedImages,
 } from './records.js';
@@ -59,13 +60,32 @@ function isNamed({ tags, forms }: ImageRecord, reference: Reference): boolean {
   const { domain, path, digest, tag } = reference;
   if (digest === undefined) return tag !== undefined && tags.includes(familiarOf(reference));
   const repository = formatReference({ domain, path });
-  return forms.some(({ sources, manifest }) =>
-    sources.some(
-      (source) =>
-        source === `${repository}@${digest}` ||
-        (manifest.digest === digest && source.startsWith(`${repository}@`)),
-    ),
-  );
+  return forms.some((form) => isPulledAs(form, repository, digest));
+}
+
+/** Whether that repository had it by that digest, its own or that of an index. */
+export const isPulledAs = (
+  { manifest, sources }: ImageForm,
+  repository: string,
+  digest: Digest,
+): boolean =>
+  sources.includes(`${repository}@${digest}`) ||
+  (manifest.digest === digest && isFrom(sources, repository));
+
+const isFrom = (sources: readonly string[], repository: string): boolean =>
+  sources.some((source) => source.startsWith(`${repository}@`));
+
+/** What is here of a repository for exactly that platform. */
+export async function formsFrom(
+  store: Store,
+  repository: string,
+  platform: Platform,
+): Promise<readonly (ImageForm & Pick<ImageRecord, 'id'>)[]> {
+  const wanted = formatPlatform(platform);
+  return (await listImages(store))
+    .filter((image) => formatPlatform(normalizePlatform(image.platform)) === wanted)
+    .flatMap(({ id, forms }) => forms.map((form) => ({ id, ...form })))
+    .filter(({ sources }) => isFrom(sources, repository));
 }
 
 const familiarOf = ({ domain, path, tag = '' }: Reference): string =>

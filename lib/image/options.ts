@@ -47,7 +47,8 @@ export interface PullOptions extends Call {
   platform?: string;
   /**
    * `'missing'` takes the image of that name that is here, whatever its registry has by now; `'always'` asks the
-   * registry, and downloads what is not here; `'never'` asks nobody. @defaultValue `'missing'`
+   * registry (by HEAD, if there is one to compare with), and downloads what is not here; `'never'` asks nobody.
+   * @defaultValue `'missing'`
    */
   policy?: 'missing' | 'always' | 'never';
   /** Instead of what Docker's `config.json` and credential helpers know, or `registries` of the Runtime. */

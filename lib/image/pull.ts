@@ -14,11 +14,11 @@ import type { RuntimeParts } from '../runtime/parts.js';
 import { hexOf } from '../store/digest.js';
 import type { Descriptor, Digest, Platform } from '../store/images.js';
 import { holdComing } from './coming.js';
-import { documentOf, parseImageDocument } from './documents.js';
+import { documentOf, parseImageDocument, parseImageManifest, type Document } from './documents.js';
 import { layersOf, makeLayers, type LayerStatus } from './layers.js';
 import type { Tell } from './operation.js';
-import { findByReference } from './find.js';
-import { addImage, type ImageRecord } from './records.js';
+import { findByReference, formsFrom, isPulledAs } from './find.js';
+import { addImage, storedDocument, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 
 /** How far one layer is. */
@@ -61,6 +61,21 @@ export async function pullImage(
   return await parts.supervisor.keepAlive(work);
 }
 
+/** An image by its documents, whose layers may not be here yet. */
+interface Found {
+  readonly manifest: Document;
+  readonly config: Document;
+  /** What the name says: the digest of the manifest, or of an index that has it. */
+  readonly named: Digest;
+}
+
+/** A registry without HEAD; what is here is damaged. */
+const ASKED_IN_FULL = [
+  'ERR_REGISTRY_FAILED',
+  'ERR_MANIFEST_NOT_FOUND',
+  'ERR_STORE_CORRUPT',
+] as const;
+
 class Pull {
   readonly #parts: RuntimeParts;
   readonly #request: PullRequest;
@@ -80,13 +95,8 @@ class Pull {
   async run(): Promise<ImageRecord> {
     const { reference, signal } = this.#request;
     const { domain, path, tag, digest } = reference;
-    const asked = digest ?? tag ?? 'latest';
-    const found = await resolveManifest(this.#client, path, asked, this.#wanted, signal);
-    const { layers } = found.image;
-    const config = documentOf(
-      found.image.config.mediaType,
-      await this.#client.smallBlob(path, found.image.config, { signal }),
-    );
+    const { manifest, config, named } = (await this.#unchanged()) ?? (await this.#asked());
+    const { layers } = parseImageManifest(manifest, this.#name);
     const image = parseImageDocument(config.bytes, layers.length, this.#name);
     this.#checkPlatform(image.platform);
 
@@ -104,19 +114,62 @@ class Pull {
         signal,
       });
       const record = await addImage(this.#parts.store, {
-        manifest: documentOf(found.image.mediaType, found.manifest.bytes),
+        manifest,
         config,
         ...layersOf(made),
         // Beside a digest a tag is a word for people: what it names by now is another matter.
         names:
           tag === undefined || digest !== undefined ? [] : [formatReference({ domain, path, tag })],
-        source: formatReference({ domain, path, digest: found.named.digest }),
+        source: formatReference({ domain, path, digest: named }),
       });
       this.#parts.emit({ type: 'image.pull', id: record.id, time: new Date() });
       return record;
     } finally {
       lease.release();
     }
+  }
+
+  /** What the name says by now. */
+  async #asked(): Promise<Found> {
+    const { path } = this.#request.reference;
+    const { signal } = this.#request;
+    const found = await resolveManifest(this.#client, path, this.#said, this.#wanted, signal);
+    const { config } = found.image;
+    return {
+      manifest: documentOf(found.image.mediaType, found.manifest.bytes),
+      config: documentOf(config.mediaType, await this.#client.smallBlob(path, config, { signal })),
+      named: found.named.digest,
+    };
+  }
+
+  /**
+   * What is here, when the name says by now what it said when that came. HEAD is enough to know, which registries do not
+   * count as a pull (docs.docker.com/docker-hub/usage).
+   */
+  async #unchanged(): Promise<Found | undefined> {
+    const { store } = this.#parts;
+    const { domain, path } = this.#request.reference;
+    const repository = formatReference({ domain, path });
+    const forms = await formsFrom(store, repository, this.#wanted);
+    if (forms.length === 0) return undefined;
+    const { signal } = this.#request;
+    try {
+      const { digest: named } = await this.#client.head(path, this.#said, { signal });
+      const form = forms.find((one) => isPulledAs(one, repository, named));
+      if (form === undefined) return undefined;
+      const manifest = await storedDocument(store, form.manifest);
+      const { config } = parseImageManifest(manifest, this.#name);
+      return { manifest, config: await storedDocument(store, config), named };
+    } catch (error) {
+      if (ASKED_IN_FULL.some((code) => CaissonError.is(error, code))) return undefined;
+      throw error;
+    }
+  }
+
+  /** A tag or a digest. */
+  get #said(): string {
+    const { digest, tag } = this.#request.reference;
+    return digest ?? tag ?? 'latest';
   }
 
   get #wanted(): Platform {

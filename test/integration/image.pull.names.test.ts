@@ -1,8 +1,12 @@
 import { statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 
 import { Container, Image } from '../../lib/index.js';
+import { findImage } from '../../lib/image/find.js';
+import { partsOf } from '../../lib/runtime/runtime.js';
+import { hexOf } from '../../lib/store/digest.js';
 import {
   busyboxLayer,
   digestAt,
@@ -72,6 +76,45 @@ describe('the policy', () => {
     expect(await said(old)).toMatch(/^old/);
     expect(await t.runtime.images.prune()).toEqual([old.id]);
     expect((await t.runtime.images.get(name)).id).toBe(young.id);
+  });
+
+  test('`always`, and nothing has changed: one HEAD, which is no pull', async () => {
+    const name = await publish('same');
+    const image = await pull(name);
+    const verbs = async (ref = name): Promise<string> => {
+      const { result, asked } = await asking(() => pull(ref, { policy: 'always' }));
+      expect(result.id).toBe(image.id);
+      return asked.map((line) => line.replace(/^(\w+) .*\/(manifests|blobs)\/.*/, '$1 $2')).join();
+    };
+    const full = 'GET manifests,GET blobs';
+    expect(await verbs()).toBe('HEAD manifests');
+    expect(await verbs(`${repositoryOf(name)}@${digestAt(r.direct(name))}`)).toBe('HEAD manifests');
+    // A registry that has no HEAD.
+    r.proxy.fault = (line) =>
+      line.startsWith('HEAD') ? { kind: 'status', status: 405 } : undefined;
+    expect(await verbs()).toBe(`HEAD manifests,${full}`);
+    r.proxy.fault = () => undefined;
+    // A second name of the same.
+    moved(name, name.replace(/1$/, '2'));
+    expect(await verbs(name.replace(/1$/, '2'))).toBe('HEAD manifests');
+    expect((await t.runtime.images.get(image.id)).tags).toHaveLength(2);
+    // What is damaged comes again.
+    const { manifest } = await findImage((await partsOf(t.runtime, 'look')).store, name);
+    await writeFile(join(t.store.root, 'images/blobs/sha256', hexOf(manifest.digest)), 'damaged');
+    expect(await verbs()).toBe(`HEAD manifests,${full}`);
+    expect(await verbs()).toBe('HEAD manifests');
+  });
+
+  test('`always`, of another platform than the one that is here', async () => {
+    const layers = [busyboxLayer(folder)];
+    const name = await r.publish(
+      { layers, architecture: 'arm', variant: 'v6' },
+      { layers, architecture: 'arm', variant: 'v7' },
+    );
+    const v6 = await pull(name, { platform: 'linux/arm/v6' });
+    const v7 = await pull(name, { platform: 'linux/arm/v7', policy: 'always' });
+    expect(v7.id).not.toBe(v6.id);
+    expect((await pull(name, { platform: 'linux/arm/v6', policy: 'always' })).id).toBe(v6.id);
   });
 });
 
