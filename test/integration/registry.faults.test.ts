@@ -136,6 +136,29 @@ describe('each fault, once for every request of a push', () => {
   });
 });
 
+describe('a registry that takes no more than a chunk at once', () => {
+  test.each([['no fault', undefined], ...Object.entries(FAULTS)] as [string, Fault | undefined][])(
+    '%s, in the middle: it goes on, or begins again',
+    async (_name, fault) => {
+      const registry = await dockerRegistry({ auth: 'htpasswd' });
+      const proxy = await proxied(registry);
+      const blob = blobSource(randomBytes((16 << 20) + 300_000), 'application/octet-stream');
+      const verbs: string[] = [];
+      proxy.fault = (line) => {
+        const verb = line.slice(0, line.indexOf(' '));
+        verbs.push(verb);
+        const times = verbs.filter((one) => one === verb).length;
+        if (verb === 'PUT' && times === 1) return { kind: 'status', status: 413 };
+        return verb === 'PATCH' && times === 2 ? fault : undefined;
+      };
+      await clientOf(proxy.host).pushBlob('app', blob);
+      proxy.fault = () => undefined;
+      expect(verbs.filter((verb) => verb === 'PATCH').length).toBeGreaterThanOrEqual(2);
+      expect(await clientOf(proxy.host).pushBlob('app', blob)).toBe('exists');
+    },
+  );
+});
+
 test('faults at random: what succeeds is right, what fails says why', async () => {
   const registry = await dockerRegistry({ auth: 'htpasswd' });
   const proxy = await proxied(registry);
