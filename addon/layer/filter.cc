@@ -42,6 +42,12 @@ constexpr int kWriter[] = {
     SYS_fcntl,     SYS_ioctl,      SYS_wait4,
 };
 
+constexpr int kReader[] = {
+    SYS_write,      SYS_openat,     SYS_openat2,    SYS_fstat,     SYS_newfstatat,
+    SYS_readlinkat, SYS_getdents64, SYS_fchdir,     SYS_lseek,     SYS_pread64,
+    SYS_flistxattr, SYS_fgetxattr,  SYS_llistxattr, SYS_lgetxattr,
+};
+
 [[maybe_unused]] int Install(std::span<const int> calls) {
   constexpr auto kCall = static_cast<unsigned>(offsetof(struct seccomp_data, nr));
   constexpr auto kMachine = static_cast<unsigned>(offsetof(struct seccomp_data, arch));
@@ -81,6 +87,10 @@ int InstallWriterFilter() {
 
 int InstallDecoderFilter() {
   return InstallUnlessSanitized(kDecoder);
+}
+
+int InstallReaderFilter() {
+  return InstallUnlessSanitized(kReader);
 }
 
 }  // namespace caisson::layer

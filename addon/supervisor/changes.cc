@@ -12,6 +12,7 @@
 #include "layer/layer_path.h"
 #include "plan/protocol.h"
 #include "supervisor/import_attributes.h"
+#include "supervisor/open_entry.h"
 #include "supervisor/sorted_names.h"
 
 namespace caisson {
@@ -19,33 +20,53 @@ namespace {
 
 constexpr size_t kBufferBytes = 64 * 1024;
 
-bool SameXattrs(const std::vector<Xattr>& one, const std::vector<Xattr>& other) {
-  return std::ranges::equal(one, other, [](const Xattr& a, const Xattr& b) {
-    return a.name == b.name && a.value == b.value;
-  });
+bool SameKindAndOwner(const struct stat& one, const struct stat& other) {
+  return one.st_mode == other.st_mode && one.st_uid == other.st_uid && one.st_gid == other.st_gid;
+}
+
+bool SameTime(const timespec& one, const timespec& other) {
+  return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
 }
 
 }  // namespace
 
-bool Changes::Differs(const Visited& folder) const {
+bool Changes::XattrsDiffer(Result<std::vector<Xattr>> now,
+                           const Result<std::vector<Xattr>>& before) const {
+  if (!now || !before) return true;
+  tree_.ids.Show(&*now);
+  return !std::ranges::equal(*now, *before, [](const Xattr& one, const Xattr& other) {
+    return one.name == other.name && one.value == other.value;
+  });
+}
+
+bool Changes::FolderDiffers(const Visited& folder) const {
   struct stat before;
-  if (fstat(folder.lower_fd, &before) != 0) return true;
-  const struct stat& now = folder.status;
-  if (now.st_mode != before.st_mode || now.st_uid != before.st_uid || now.st_gid != before.st_gid ||
-      now.st_mtim.tv_sec != before.st_mtim.tv_sec ||
-      now.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
+  return fstat(folder.lower_fd, &before) != 0 || !SameKindAndOwner(folder.status, before) ||
+         XattrsDiffer(ReadXattrs(folder.fd, Owners::kAny),
+                      ReadXattrs(folder.lower_fd, Owners::kAny));
+}
+
+bool Changes::EntryDiffers(const Visited& entry) const {
+  struct stat before;
+  const struct stat& now = entry.status;
+  if (fstatat(entry.below_fd, entry.name(), &before, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0 ||
+      !SameKindAndOwner(now, before) || now.st_size != before.st_size ||
+      now.st_rdev != before.st_rdev || !SameTime(now.st_mtim, before.st_mtim)) {
     return true;
   }
-  auto own = ReadXattrs(folder.fd, Owners::kAny);
-  const auto below = ReadXattrs(folder.lower_fd, Owners::kAny);
-  if (!own || !below) return true;
-  tree_.ids.Show(&*own);
-  return !SameXattrs(*own, *below);
+  if (entry.fd < 0) {
+    return XattrsDiffer(ReadXattrsAt(entry.folder_fd, entry.name(), Owners::kAny),
+                        ReadXattrsAt(entry.below_fd, entry.name(), Owners::kAny));
+  }
+  UniqueFd below;
+  const auto opened = OpenEntry(entry.below_fd, entry.name(), 0, Step::kExport, &below);
+  return !opened || *opened != Opened::kYes ||
+         XattrsDiffer(ReadXattrs(entry.fd, Owners::kAny), ReadXattrs(below.get(), Owners::kAny));
 }
 
 Result<> Changes::Folder(const Visited& folder) {
   if (folder.side == Visited::Side::kLower) return {};  // the top, when nothing was written
-  if (folder.lower_fd < 0 || (!folder.path.empty() && Differs(folder))) {
+  if (folder.lower_fd < 0 || (!folder.path.empty() && FolderDiffers(folder))) {
     if (auto told = Entry(folder); !told) return told;
   } else {
     same_.push_back(folder.path);
@@ -54,7 +75,9 @@ Result<> Changes::Folder(const Visited& folder) {
 }
 
 Result<> Changes::Entry(const Visited& entry) {
-  return Tell(entry.is_below ? 'M' : 'A', entry.path);
+  if (!entry.is_below) return Tell('A', entry.path);
+  const bool is_folder = S_ISDIR(entry.status.st_mode);
+  return is_folder || EntryDiffers(entry) ? Tell('M', entry.path) : Result<>();
 }
 
 // What the folder that it hides has, and this one has not.
@@ -81,10 +104,8 @@ Result<> Changes::Tell(char kind, std::string_view path) {
            (parent.starts_with(folder) && parent[folder.size()] == '/');
   };
   while (!same_.empty() && !is_in(same_.back())) same_.pop_back();
-  if (kind != 'M' && !same_.empty() && parent == same_.back()) {
-    Append('M', parent);
-    same_.pop_back();
-  }
+  for (const std::string& folder : same_) Append('M', folder);
+  same_.clear();
   Append(kind, path);
   return buffer_.size() < kBufferBytes ? Result<>() : Write();
 }

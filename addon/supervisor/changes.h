@@ -14,9 +14,10 @@ namespace caisson {
 // added, M modified, D deleted), its path without the first "/", and a NUL. Written to `out_fd`
 // (borrowed) in the order of the walk.
 //
-// A folder is modified when its mode, owner, xattrs or time are others, or when something was added
-// to it or deleted from it; of one that hides what was below all of that is deleted which is not
-// there again. The top counts for what was added to it or deleted from it alone.
+// What has the mode, owner and xattrs that it had, and but for folders the size and time, is as it
+// was: an overlay has it all the same when it was opened to be written to. A folder is modified
+// when something in it was, is added or deleted; of one that hides what was below
+// all of that is deleted which is not there again.
 class Changes final : public TreeVisitor {
  public:
   Changes(const Tree& tree, int out_fd) : tree_(tree), out_fd_(out_fd) {}
@@ -33,14 +34,18 @@ class Changes final : public TreeVisitor {
   [[nodiscard]] Result<> Entry(const Visited& entry);
   [[nodiscard]] Result<> Gone(const Visited& folder);
   [[nodiscard]] Result<> Tell(char kind, std::string_view path);
-  [[nodiscard]] bool Differs(const Visited& folder) const;
+  [[nodiscard]] bool FolderDiffers(const Visited& folder) const;
+  // From what is below.
+  [[nodiscard]] bool EntryDiffers(const Visited& entry) const;
+  [[nodiscard]] bool XattrsDiffer(Result<std::vector<Xattr>> now,
+                                  const Result<std::vector<Xattr>>& before) const;
   void Append(char kind, std::string_view path);
   [[nodiscard]] Result<> Write();
 
   const Tree& tree_;
   int out_fd_;
-  // The last folder that is as it was, and not told of: what is added to it changes it after all.
-  // Those that it lies in are before it.
+  // Folders that are as they were, and not told of, each in the one before: a change in the last
+  // one is one of all of them.
   std::vector<std::string> same_;
   std::string buffer_;
   uint64_t told_ = 0;

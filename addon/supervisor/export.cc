@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "layer/filter.h"
 #include "layer/layer_path.h"
 #include "plan/protocol.h"
 #include "supervisor/canonical_tar.h"
@@ -215,6 +216,9 @@ int Run(const Tree& tree, Scope scope, Form form, int report_fd) {
 int RunExport(const Tree& tree, DiffForm form, int out_fd, int report_fd) {
   // Nobody reads any more: an error of the write.
   (void)signal(SIGPIPE, SIG_IGN);
+  if (const int error = layer::InstallReaderFilter(); error != 0) {
+    return ReportFailure(report_fd, {Step::kExport, 0, error, 0}, {});
+  }
   const Scope scope = form == DiffForm::kWhole ? Scope::kAll : Scope::kWritten;
   if (form == DiffForm::kChanges) return Run(tree, scope, Changes(tree, out_fd), report_fd);
   return Run(tree, scope, Archive(tree, form, out_fd), report_fd);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -103,11 +102,6 @@ void Importer::Squash(struct stat* status) const {
 Result<> Importer::Run(int source_fd, int target_parent_fd, const char* target_name) {
   // The umask would take bits from the modes given at creation. This process is ours alone.
   (void)umask(0);
-  rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &files);  // Best effort: only deep trees need it.
-  }
 
   UniqueFd source;
   auto opened = OpenEntry(source_fd, ".", O_DIRECTORY, Step::kImportSource, &source);

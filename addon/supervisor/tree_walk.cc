@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -106,11 +105,6 @@ std::string TreeWalk::OverlayXattr(const char* name) const {
 }
 
 Result<> TreeWalk::Run() {
-  rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &files);  // Best effort: only deep trees need it.
-  }
   if (scope_ == Scope::kWritten) ResolveMountPoints();
 
   const auto open_top = [](int fd) {
@@ -214,6 +208,7 @@ Result<> TreeWalk::Upper(const Pair& folder, const char* name, const struct stat
   visited.folder_fd = folder.upper_fd;
   visited.status = status;
   visited.is_below = Has(folder.lower_fd, name);
+  visited.below_fd = folder.lower_fd;
   if (IsWhiteout(folder, name, status)) {
     // One of nothing hides nothing, nor where all is hidden; in a layer alone nobody knows.
     const bool needless = tree_.lower_fd >= 0 && (!visited.is_below || folder.hides_below);

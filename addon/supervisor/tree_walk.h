@@ -38,6 +38,7 @@ struct Visited {
   int folder_fd = -1;        // what it lies in, under the last part of its path
   int fd = -1;               // of a file or folder: open for reading
   bool is_below = false;     // the layers below have something of that name
+  int below_fd = -1;         // what that lies in
   int lower_fd = -1;         // the folder that this one is merged with, or hides
   bool hides_below = false;  // all that is in that one
   [[nodiscard]] const char* name() const noexcept {

@@ -3,6 +3,7 @@
 
 #include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
@@ -53,11 +54,20 @@ int EnterSandbox(int root_fd) {
   return sys::CapSet(kFileCapabilities, kFileCapabilities, 0) == 0 ? 0 : errno;
 }
 
+// Best effort: only deep trees need it.
+void RaiseFileLimit() {
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 [[noreturn]] void RunWorker(std::vector<int> keep, int root_fd, const std::function<int()>& work) {
   keep.push_back(root_fd);
   CloseOthers(std::move(keep));
   if (const int error = EnterSandbox(root_fd); error != 0) _exit(error & 0x7f);
   if (root_fd >= 0) (void)close(root_fd);
+  RaiseFileLimit();
   _exit(work() == 0 ? 0 : 1);
 }
 

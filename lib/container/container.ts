@@ -345,10 +345,11 @@ export class Container extends LaterVerbs implements AsyncDisposable {
   }
 
   /**
-   * What it has written so far, sorted by path: files and folders that are not as the image has them. A folder counts as
-   * modified when something was added to it or deleted from it. What lies in mounts is none of it, nor is what a start
-   * makes to mount on; of `Image.host({ writable })` the writable folders are. Of one that runs this is no single moment,
-   * unless it is paused.
+   * What it has written so far, sorted by path: files and folders that are not as the image has them, by mode, owner and
+   * xattrs, and but for folders by size and time of the last write; what was only opened to be written to is as it was. A
+   * folder counts as modified when anything in it is; the root never does. What lies in mounts is none of it, nor is what
+   * a start makes to mount on; of `Image.host({ writable })` the writable folders are. Of one that runs this is no single
+   * moment, unless it is paused.
    *
    * @throws {@link CaissonError} `ERR_CONTAINER_REMOVED`, also when it is removed meanwhile
    */

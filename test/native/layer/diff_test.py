@@ -273,6 +273,8 @@ class Diff(unpack_test.Case):
         os.utime(self.upper('sub'), ns=(0, 1))
         os.mknod(self.upper('canary'), stat.S_IFCHR, 0)
         lower = [('ImportSource', self.outside)]
+        self.assertEqual(self.changes(lower, layers=[]), ['Dcanary', 'M'])
+        os.chmod(self.upper('sub'), 0o711)
         self.assertEqual(self.changes(lower, layers=[]), ['Dcanary', 'M', 'Msub'])
         failed, _ = self.diff(CHANGES, [('ImportSource', '/none/such')], layers=[])
         self.assertEqual((failed.step, failed.Errno), ('ImportSource', errno.ENOENT))

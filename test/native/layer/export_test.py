@@ -71,6 +71,20 @@ class Exported(unpack_test.Case):
         self.assertEqual((failed.step, failed.Errno), ('Export', errno.ECANCELED), failed)
         self.assertTrue(os.path.isdir(self.path('it')))
 
+    @unittest.skipIf(unpack_test.SANITIZED, 'sanitizers make calls of their own: no filter')
+    def test_what_the_worker_may(self):
+        self.imported()
+        reader, writer = os.pipe()
+        ident = self.supervisor.send('Export', [('ExportLayer', 'layers/it')], [writer])
+        os.close(writer)
+        # Nobody reads yet, so it waits.
+        [(pid, status)] = self.workers(1)
+        for capability in (5, 6, 7, 12, 13, 16, 17, 18, 19, 22, 25):  # KILL, SETGID … SYS_TIME
+            self.assertEqual(int(status['CapEff'], 16) >> capability & 1, 0, capability)
+        self.assertEqual(os.listdir(f'/proc/{pid}/root/'), [])
+        done, archive = self.outcome(ident, reader)
+        self.assertEqual((done.type, sha256(archive)), ('Done', done.ImportResult))
+
     def test_the_program_goes_while_nobody_reads(self):
         self.imported()
         reader, writer = os.pipe()

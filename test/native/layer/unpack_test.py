@@ -146,6 +146,24 @@ class Case(unittest.TestCase):
             self.assertLess(time.monotonic(), until, os.listdir(scratch))
             time.sleep(0.01)
 
+    def workers(self, count=2):
+        """The processes of an unpacking: the writer and its decoder, by their host pids; or that of an export."""
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            found = []
+            for pid in host_children(self.supervisor.process.pid):
+                try:
+                    with open(f'/proc/{pid}/status') as file:
+                        said = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+                except OSError:
+                    continue
+                if said.get('Seccomp') == '2' and said['NoNewPrivs'] == '1':
+                    found.append((pid, said))
+            if len(found) == count:
+                return sorted(found)
+            time.sleep(0.02)
+        raise AssertionError('no workers')
+
 
 def needs(program):
     """A skip that names it, or a failure where everything must be there."""
@@ -858,24 +876,6 @@ class Ends(Case):
             file.write(data)
         os.write(write, len(data).to_bytes(8, sys.byteorder))
         return ident, target
-
-    def workers(self):
-        """The processes of an unpacking: the writer and its decoder, by their host pids."""
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
-            found = []
-            for pid in host_children(self.supervisor.process.pid):
-                try:
-                    with open(f'/proc/{pid}/status') as file:
-                        said = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
-                except OSError:
-                    continue
-                if said.get('Seccomp') == '2' and said['NoNewPrivs'] == '1':
-                    found.append((pid, said))
-            if len(found) == 2:
-                return sorted(found)
-            time.sleep(0.02)
-        raise AssertionError('no workers')
 
     @unittest.skipIf(SANITIZED, 'sanitizers make calls of their own: no filter')
     def test_what_the_workers_may(self):
