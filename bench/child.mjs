@@ -314,26 +314,31 @@ const operations = {
     return [await pipeThrough(child, bytes)];
   },
 
-  async loop({ count, atOnce }) {
+  /** `times` series, as one that is disturbed says nothing. */
+  async loop({ count, atOnce, times }) {
     await opened();
     await series(50, runOne); // the first calls compile
     const one = async () => {
       for (let i = 0; i < count / atOnce; ++i) await runOne();
     };
-    const calls = [];
-    const idleTurn = await longestTurn(async () => await sleep(1000));
-    const sequential = await longestTurn(async () => {
-      for (let i = 0; i < count; ++i) {
-        const begin = performance.now();
-        const running = runOne();
-        calls.push(performance.now() - begin);
-        await running;
-      }
-    });
-    const many = await longestTurn(
-      async () => await Promise.all(Array.from({ length: atOnce }, one)),
-    );
-    return { idleTurn, sequential, many, longestCallMs: Math.max(...calls) };
+    const found = [];
+    while (found.length < times) {
+      const calls = [];
+      const idleTurn = await longestTurn(async () => await sleep(1000));
+      const sequential = await longestTurn(async () => {
+        for (let i = 0; i < count; ++i) {
+          const begin = performance.now();
+          const running = runOne();
+          calls.push(performance.now() - begin);
+          await running;
+        }
+      });
+      const many = await longestTurn(
+        async () => await Promise.all(Array.from({ length: atOnce }, one)),
+      );
+      found.push({ idleTurn, sequential, many, longestCallMs: Math.max(...calls) });
+    }
+    return found;
   },
 
   /** Processor time per run: of Node (all threads) and of the supervisor with its hands. */

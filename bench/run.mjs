@@ -538,31 +538,48 @@ async function main() {
   }
 
   if (wanted('loop')) {
-    const request = { count: quick ? 80 : 800, atOnce: 8 };
-    await single('Longest turn of the event loop', 'loop', request, (answer) => {
-      const { sequential, many, idleTurn } = answer;
+    const request = { count: quick ? 80 : 800, atOnce: 8, times: quick ? 1 : 5 };
+    await single('Longest turn of the event loop', 'loop', request, (series) => {
+      const middle = (pick) => percentile(series.map(pick), 0.5);
+      const withoutCollection = ({ sequential, many }) =>
+        Math.max(sequential.withoutCollectionMs, many.withoutCollectionMs);
+      const turns = series.reduce(
+        (sum, { sequential, many }) => sum + sequential.turns + many.turns,
+        0,
+      );
       targets.push({
         text: 'longest turn of the loop, ms of processor time',
         kind: 'at most',
         limit: 2,
-        value: Math.max(sequential.withoutCollectionMs, many.withoutCollectionMs),
+        value: middle(withoutCollection),
       });
+      const rows = [
+        ['one run after the other', (one) => one.sequential.withoutCollectionMs],
+        ['8 runs at once', (one) => one.many.withoutCollectionMs],
+        ['with the garbage collector, one after the other', (one) => one.sequential.ownMs],
+        ['with the garbage collector, 8 at once', (one) => one.many.ownMs],
+        ['by the clock, one after the other', (one) => one.sequential.clockMs],
+        ['by the clock, 8 at once', (one) => one.many.clockMs],
+        ['the call of `Container.run` itself, by the clock', (one) => one.longestCallMs],
+        ['nothing running for a second, for comparison', (one) => one.idleTurn.ownMs],
+        ['nothing running, by the clock', (one) => one.idleTurn.clockMs],
+      ];
       return {
         rows: [
-          ['one run after the other', 'ms', sequential.withoutCollectionMs],
-          ['8 runs at once', 'ms', many.withoutCollectionMs],
-          ['with the garbage collector, one after the other', 'ms', sequential.ownMs],
-          ['with the garbage collector, 8 at once', 'ms', many.ownMs],
-          ['by the clock, one after the other', 'ms', sequential.clockMs],
-          ['by the clock, 8 at once', 'ms', many.clockMs],
-          ['the call of `Container.run` itself, by the clock', 'ms', answer.longestCallMs],
-          ['nothing running, for comparison', 'ms', idleTurn.ownMs],
-          ['nothing running, by the clock', 'ms', idleTurn.clockMs],
+          ...rows.map(([text, pick]) => [text, 'ms', middle(pick)]),
+          ['the longest of all', 'ms', Math.max(...series.map(withoutCollection))],
+          [
+            'the longest of all with nothing running',
+            'ms',
+            Math.max(...series.map(({ idleTurn }) => idleTurn.ownMs)),
+          ],
         ],
         notes: [
           'How: a `setImmediate` that sets itself again keeps the loop turning; what lies between two of its calls holds ' +
             'every callback in between, so it bounds each of them. In processor time of the thread, as what others ' +
-            `take in between says nothing of the library; by the clock it is there. ${sequential.turns + many.turns} turns.`,
+            `take in between says nothing of the library; by the clock it is there. ${turns} turns in ${series.length} ` +
+            'series, of whose longest turns this is the median: what a hypervisor takes from a thread counts as its own ' +
+            'time, and comes when nothing is running too.',
         ],
       };
     });
