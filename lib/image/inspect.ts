@@ -9,7 +9,7 @@ export interface ImageInfo {
   /** Of its manifest. */
   readonly digest: Digest;
   readonly tags: readonly string[];
-  /** What it was pulled as: `docker.io/library/debian@sha256:…`, where the digest may be that of an index. */
+  /** What it was pulled or pushed as: `docker.io/library/debian@sha256:…`, where the digest may be that of an index. */
   readonly sources: readonly string[];
   readonly platform: Platform;
   readonly createdAt: Date | null;

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { CaissonError, throwIfAborted } from '../errors/index.js';
 import type { RegistryClient } from '../registry/client.js';
-import { readReference, type Reference } from '../registry/reference.js';
+import { formatReference, readReference, type Reference } from '../registry/reference.js';
 import { registriesOf } from '../registry/registries.js';
 import type { Auth } from '../runtime/options.js';
 import type { RuntimeParts } from '../runtime/parts.js';
@@ -14,7 +14,7 @@ import { jsonDocument, parseImageManifest, type Document } from './documents.js'
 import { exportLayer } from './export-layer.js';
 import { hold, useImage } from './holds.js';
 import type { Tell } from './operation.js';
-import { findById, sizeOfBlob, storedDocument, type ImageRecord } from './records.js';
+import { addSource, findById, sizeOfBlob, storedDocument, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 import { allOrNone, Slots } from './slots.js';
 
@@ -93,6 +93,8 @@ class Push {
     const pushed = this.#pushed(manifest, layers);
     const tag = reference.tag ?? 'latest';
     const found = await this.#client.pushManifest(reference.path, tag, pushed, { signal });
+    const { domain, path } = reference;
+    await addSource(store, manifest.digest, formatReference({ domain, path, digest: found }));
     this.#parts.emit({ type: 'image.push', id: this.#image.id, time: new Date() });
     return found;
   }
@@ -120,8 +122,8 @@ class Push {
       open: (start: number, end: number) =>
         createReadStream(file, { start, end: end - 1, highWaterMark: CHUNK_BYTES }),
     };
-    const sources = this.#image.forms.flatMap((form) => form.sources);
-    const from = sources.map(readReference).find((source) => source?.domain === domain);
+    const sources = this.#image.forms.flatMap((form) => form.sources).map(readReference);
+    const from = sources.find((one) => one?.domain === domain && one.path !== path);
     const outcome = await this.#client.pushBlob(path, source, {
       mountFrom: from?.path,
       signal,

@@ -25,7 +25,7 @@ import { familiar } from '../registry/reference.js';
 const LAYERS = 'dev.caisson.layers';
 /** In the index: how many of the lowest layers show nothing, as one above hides all of them. */
 const HIDDEN = 'dev.caisson.hidden';
-/** In the index: what it was pulled as, by digest; several parted by spaces. */
+/** In the index: what it was pulled or pushed as, by digest; several parted by spaces. */
 const SOURCE = 'dev.caisson.source';
 /** In the index: size of the layers without compression. */
 const SIZE = 'dev.caisson.size';
@@ -36,7 +36,7 @@ export interface ImageForm {
   readonly manifest: Descriptor;
   /** Descriptors of the blobs, lowest first. */
   readonly blobs: readonly Descriptor[];
-  /** What it was pulled as, each by digest. */
+  /** What it was pulled or pushed as, each by digest. */
   readonly sources: readonly string[];
 }
 
@@ -251,7 +251,15 @@ function listed(
   };
 }
 
-/** It is there already, and was pulled as this too. */
+/** Notes that a repository has it by that digest too. Nothing, where the image has gone meanwhile. */
+export async function addSource(store: Store, manifest: Digest, source: string): Promise<void> {
+  await store.locks.hold(IMAGES_LOCK, 'exclusive', async () => {
+    const before = (await store.images.readIndex()).manifests;
+    const manifests = withSource(before, manifest, source);
+    if (manifests !== before) await store.images.writeIndex(manifests);
+  });
+}
+
 function withSource(
   manifests: readonly Descriptor[],
   manifest: Digest,

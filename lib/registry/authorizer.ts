@@ -103,6 +103,12 @@ export class Authorizer {
     this.#auth.forget();
   }
 
+  /** What is stored has changed. */
+  forgetAll(): void {
+    this.#tokens.clear();
+    this.#auth.forget();
+  }
+
   /**
    * Of credentials that were taken, what to keep: an identity token instead of a password, where there is one.
    *

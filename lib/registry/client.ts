@@ -200,6 +200,11 @@ export class RegistryClient {
     return await this.#origin.authorizer.toKeep(attempt, signal);
   }
 
+  /** Looks anew for the credentials that are stored. */
+  forgetCredentials(): void {
+    for (const host of new Set([this.#origin, this.#search])) host.authorizer.forgetAll();
+  }
+
   /** Under which name its credentials are stored. */
   get server(): string {
     return this.#origin.endpoint.server;

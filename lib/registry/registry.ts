@@ -174,14 +174,21 @@ export class Registry implements AsyncDisposable {
     const { signal } = parseCall(options);
     const client = await this.#client(signal, credentials);
     const kept = await client.verify({ signal });
-    return await new DockerConfig().store(client.server, kept ?? credentials, signal);
+    const place = await new DockerConfig().store(client.server, kept ?? credentials, signal);
+    (await this.#client(signal)).forgetCredentials();
+    return place;
   }
 
-  /** Forgets what is stored for it. False when nothing was. */
+  /**
+   * Forgets what is stored for it, and uses it no more; a Runtime that this is not of goes on with what it has read until
+   * that is refused. False when nothing was stored.
+   */
   async logout(options?: RegistryCall): Promise<boolean> {
     const { signal } = parseCall(options);
     const client = await this.#client(signal);
-    return await new DockerConfig().erase(client.server, signal);
+    const known = await new DockerConfig().erase(client.server, signal);
+    client.forgetCredentials();
+    return known;
   }
 
   /** Ends its connections, which do not keep the program alive and end by themselves some seconds later. */

@@ -62,6 +62,22 @@ describe('a push', () => {
     expect(await pushing).toBe(digestAt(`${r.registry.host}/two:1`));
   });
 
+  test('what it has brought to one repository another takes from there; it is known by that digest', async () => {
+    const image = await imported('known\n');
+    const at = (path: string): string => `${r.registry.host}/${path}`;
+    const digest = await image.push(at('known/one:1'));
+    expect((await t.runtime.images.get(`${at('known/one')}@${digest}`)).id).toBe(image.id);
+    for (const path of ['known/two', 'known/three']) {
+      const pushing = image.push(at(`${path}:1`));
+      expect(new Set((await statusesOf(pushing)).values())).toEqual(new Set(['mounted']));
+      expect(await pushing).toBe(digest);
+    }
+    expect(new Set((await statusesOf(image.push(at('known/one:2')))).values())).toEqual(new Set(['exists'])); // prettier-ignore
+    expect((await image.inspect()).sources).toEqual(
+      ['one', 'two', 'three'].map((name) => `${at(`known/${name}`)}@${digest}`),
+    );
+  });
+
   test('a connection that breaks in the middle of a layer', async () => {
     const image = await imported('three\n');
     let broken = 0;

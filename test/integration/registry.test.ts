@@ -255,6 +255,7 @@ describe('a registry with a name and a password', () => {
     await made.ping();
     await registry(host).ping();
     expect(await made.logout()).toBe(true);
+    await expect(made.ping()).rejects.toMatchObject({ code: 'ERR_REGISTRY_DENIED' });
     expect(await made.logout()).toBe(false);
     await expect(registry(host).ping()).rejects.toMatchObject({ code: 'ERR_REGISTRY_DENIED' });
   });
