@@ -131,6 +131,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'not-delegated':
     'Nothing has to be done: containers run without, and a subreaper finds the processes of an exec. ' +
     `For groups, ${DELEGATED_SCOPE}.`,
+  'freeze/not-delegated': `For a group that can be frozen, ${DELEGATED_SCOPE}.`,
   'cgroup-controllers/not-delegated':
     `Nothing has to be done without limits. For them, ${DELEGATED_SCOPE}; ` +
     'systemd delegates only memory and pids unless /etc/systemd/system/user@.service.d/delegate.conf says [Service] Delegate=cpu cpuset io memory pids.',
