@@ -1,4 +1,11 @@
-import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
 import { invalid } from '../errors/arguments.js';
@@ -51,6 +58,21 @@ export function readHostPaths({ paths }: HostRequest): readonly HostPath[] {
     return seen;
   });
   return [...found, ...asked];
+}
+
+/** What is mounted somewhere below `folder`, as /proc/self/mountinfo says: proc_pid_mountinfo(5). */
+export function mountedBelow(
+  folder: string,
+  mountinfo = readFileSync('/proc/self/mountinfo', 'utf8'),
+): string | undefined {
+  const points = mountinfo
+    .split('\n')
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    );
+  return points.find((point) => point.startsWith(`${folder}/`));
 }
 
 /** The folder of the running node; the program alone where the folder is more than its place. */

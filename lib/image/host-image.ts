@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { CaissonError } from '../errors/index.js';
 import type { RuntimeParts } from '../runtime/parts.js';
 import { temporaryName } from '../store/files.js';
 import { makeLayer } from '../store/skeleton.js';
 import { SKELETON_LAYER } from '../store/store.js';
 import type { ImageConfig } from './config.js';
-import { readHostPaths } from './host-facts.js';
+import { mountedBelow, readHostPaths } from './host-facts.js';
 import { planHost, type HostPlan } from './host-plan.js';
 import { registerFolder, removeFolder } from './folders.js';
 import type { HostRequest } from './request.js';
@@ -35,6 +36,7 @@ export class HostImage {
     const cached = cache.get(this.id);
     if (cached !== undefined && Date.now() - cached.at < FRESH_MS) return cached.image;
     const plan = planHost(readHostPaths(this.#request), this.#request.writable);
+    if (parts.mode === 'rootless') refuseMountsBelow(plan);
     const layer = await hostLayer(parts, plan);
     const image: ResolvedImage = {
       id: this.id,
@@ -44,6 +46,22 @@ export class HostImage {
     };
     cache.set(this.id, { image, at: Date.now() });
     return image;
+  }
+}
+
+/** As an overlay would show what they hide, the kernel refuses that to an ordinary user: EINVAL, without a word. */
+function refuseMountsBelow({ mounts }: HostPlan): void {
+  for (const { type, source } of mounts) {
+    const mounted = type === 'overlay' ? mountedBelow(source) : undefined;
+    if (mounted === undefined) continue;
+    throw new CaissonError(
+      'ERR_UNSUPPORTED',
+      {
+        what: `Image.host({ writable: [${JSON.stringify(source)}] })`,
+        reason: `${mounted} is mounted below it, and an ordinary user's overlay may not show what a mount hides`,
+      },
+      { hint: 'Name a folder that has no mounts below it, or be root.' },
+    );
   }
 }
 

@@ -8,7 +8,10 @@ export interface HostOptions extends Call {
    * `/` or inside /proc, /sys or /dev.
    */
   paths?: string[];
-  /** Folders that are shown and that the container may change: copy-on-write, this machine is not touched. */
+  /**
+   * Folders that are shown and that the container may change: copy-on-write, this machine is not touched. As an ordinary
+   * user only those that nothing is mounted below: a start with others is `ERR_UNSUPPORTED`.
+   */
   writable?: string[];
 }
 

@@ -16,11 +16,11 @@ const masked = (script: string): readonly string[] => [
 ];
 
 const PROGRAM = `
-const [root, runDir] = process.argv.slice(1);
+const [root, runDir, host = '{}'] = process.argv.slice(1);
 try {
   const runtime = await caisson.Runtime.open({ root, runDir, mode: 'rootless' });
   try {
-    const { stdout } = await caisson.Container.run(caisson.Image.host(), ['echo', 'ran'], { runtime });
+    const { stdout } = await caisson.Container.run(caisson.Image.host(JSON.parse(host)), ['echo', 'ran'], { runtime });
     console.log(JSON.stringify({ stdout }));
   } finally {
     await runtime.close();
@@ -44,6 +44,25 @@ describe('inside a container that masks', () => {
         details: { step: 'slimRoot', errno: 'EPERM', path: 'proc' },
         hint: expect.stringMatching(/systempaths=unconfined.*procMount: Unmasked/) as string,
       });
+    });
+  });
+
+  describe('with a mount below a folder that is to be written to', () => {
+    const run = programs({ prefix: masked('mount -t tmpfs none /usr/share') });
+    const ran = async (host: object): Promise<unknown> => {
+      await using store = await tempStore();
+      const { root, runDir } = store.options;
+      return JSON.parse((await run(PROGRAM, root, runDir, JSON.stringify(host))).stdout);
+    };
+    test('which one is said; others and none can be had', async () => {
+      expect(await ran({ writable: ['/usr'] })).toMatchObject({
+        code: 'ERR_UNSUPPORTED',
+        details: { reason: expect.stringContaining('/usr/share is mounted below') as string },
+        hint: expect.stringContaining('no mounts below') as string,
+      });
+      for (const host of [{}, { writable: ['/usr/lib'] }]) {
+        expect(await ran(host)).toEqual({ stdout: 'ran\n' });
+      }
     });
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { HostPath } from '../../../lib/image/host-facts.js';
+import { mountedBelow, type HostPath } from '../../../lib/image/host-facts.js';
 import { planHost } from '../../../lib/image/host-plan.js';
 
 const folder = (path: string): HostPath => ({ path, kind: 'folder' });
@@ -105,4 +105,17 @@ describe('planHost', () => {
   test('is pure: the same facts give the same plan', () => {
     expect(planHost(MERGED, ['/usr'])).toEqual(planHost(MERGED, ['/usr']));
   });
+});
+
+test('what is mounted below a folder, its name as it is', () => {
+  const mountinfo =
+    '22 1 254:0 / / rw - ext4 /dev/vda rw\n' +
+    '23 22 0:21 / /usr rw - tmpfs none rw\n' +
+    '24 22 0:22 / /usrlocal rw - tmpfs none rw\n' +
+    '25 22 0:23 / /opt/a\\040b rw - tmpfs none rw\n';
+  expect(['/usr', '/opt', '/home'].map((folder) => mountedBelow(folder, mountinfo))).toEqual([
+    undefined,
+    '/opt/a b',
+    undefined,
+  ]);
 });
