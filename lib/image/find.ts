@@ -2,7 +2,7 @@ import { invalid } from '../errors/arguments.js';
 import { CaissonError } from '../errors/index.js';
 import { choosePlatform, formatPlatform, normalizePlatform } from '../registry/platform.js';
 import { familiar, formatReference, readReference, type Reference } from '../registry/reference.js';
-import type { Digest, Platform } from '../store/images.js';
+import { BLOB_ABSENT, type Digest, type Platform } from '../store/images.js';
 import type { Store } from '../store/store.js';
 import {
   listImages,
@@ -60,11 +60,11 @@ function isNamed({ tags, forms }: ImageRecord, reference: Reference): boolean {
   const { domain, path, digest, tag } = reference;
   if (digest === undefined) return tag !== undefined && tags.includes(familiarOf(reference));
   const repository = formatReference({ domain, path });
-  return forms.some((form) => isPulledAs(form, repository, digest));
+  return forms.some((form) => isKnownAs(form, repository, digest));
 }
 
 /** Whether that repository had it by that digest, its own or that of an index. */
-export const isPulledAs = (
+export const isKnownAs = (
   { manifest, sources }: ImageForm,
   repository: string,
   digest: Digest,
@@ -75,17 +75,20 @@ export const isPulledAs = (
 const isFrom = (sources: readonly string[], repository: string): boolean =>
   sources.some((source) => source.startsWith(`${repository}@`));
 
-/** What is here of a repository for exactly that platform. */
+/** What is here of a repository for exactly that platform, with descriptors of blobs that it has too. */
 export async function formsFrom(
   store: Store,
   repository: string,
   platform: Platform,
-): Promise<readonly (ImageForm & Pick<ImageRecord, 'id'>)[]> {
+): Promise<readonly ImageForm[]> {
   const wanted = formatPlatform(platform);
   return (await listImages(store))
     .filter((image) => formatPlatform(normalizePlatform(image.platform)) === wanted)
-    .flatMap(({ id, forms }) => forms.map((form) => ({ id, ...form })))
-    .filter(({ sources }) => isFrom(sources, repository));
+    .flatMap(({ forms }) => forms)
+    .filter(({ sources }) => isFrom(sources, repository))
+    .filter(({ blobs }) =>
+      blobs.every(({ annotations }) => annotations?.[BLOB_ABSENT] === undefined),
+    );
 }
 
 const familiarOf = ({ domain, path, tag = '' }: Reference): string =>

@@ -17,7 +17,7 @@ import { holdComing } from './coming.js';
 import { documentOf, parseImageDocument, parseImageManifest, type Document } from './documents.js';
 import { layersOf, makeLayers, type LayerStatus } from './layers.js';
 import type { Tell } from './operation.js';
-import { findByReference, formsFrom, isPulledAs } from './find.js';
+import { findByReference, formsFrom, isKnownAs } from './find.js';
 import { addImage, storedDocument, type ImageRecord } from './records.js';
 import type { CallRequest } from './request.js';
 
@@ -155,7 +155,7 @@ class Pull {
     const { signal } = this.#request;
     try {
       const { digest: named } = await this.#client.head(path, this.#said, { signal });
-      const form = forms.find((one) => isPulledAs(one, repository, named));
+      const form = forms.find((one) => isKnownAs(one, repository, named));
       if (form === undefined) return undefined;
       const manifest = await storedDocument(store, form.manifest);
       const { config } = parseImageManifest(manifest, this.#name);

@@ -72,6 +72,7 @@ describe('a push', () => {
       expect(new Set((await statusesOf(pushing)).values())).toEqual(new Set(['mounted']));
       expect(await pushing).toBe(digest);
     }
+    expect((await Image.pull(at('known/one:1'), { runtime: t.runtime, policy: 'always' })).id).toBe(image.id); // prettier-ignore
     expect(new Set((await statusesOf(image.push(at('known/one:2')))).values())).toEqual(new Set(['exists'])); // prettier-ignore
     expect((await image.inspect()).sources).toEqual(
       ['one', 'two', 'three'].map((name) => `${at(`known/${name}`)}@${digest}`),
