@@ -5,7 +5,7 @@
 // be given several times). --write puts the page into BENCHMARKS.md. See bench/README.md.
 
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -662,9 +662,13 @@ async function main() {
     process.stdout.write(`${JSON.stringify(result)}\n`);
     return;
   }
-  const text = page(result) + (options.vm ? `\n${vmPart(inTheVm())}` : '');
-  process.stdout.write(text);
-  if (options.write) writeFileSync(join(BENCH, '../BENCHMARKS.md'), text);
+  const put = (text) => {
+    process.stdout.write(text);
+    if (options.write) appendFileSync(join(BENCH, '../BENCHMARKS.md'), text);
+  };
+  if (options.write) writeFileSync(join(BENCH, '../BENCHMARKS.md'), '');
+  put(page(result));
+  if (options.vm) put(`\n${vmPart(inTheVm())}`);
   if (options.json !== undefined)
     writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
 }
