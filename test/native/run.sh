@@ -36,6 +36,7 @@ fi
 
 if [ "${1:-}" = fuzz-layer ]; then
   mkdir -p "$build/layer-corpus"
+  tar -xzf test/native/layer/found.tar.gz -C "$build/layer-corpus"
   sources=
   for name in tar_reader tar_header pax sparse_map layer_path decompressor; do
     sources="$sources addon/layer/$name.cc"
