@@ -182,6 +182,8 @@ describe('a container with an init', () => {
     viewer.type('stty size; ps -o pid=,tty= $$\n');
     await viewer.see('20 70');
     await viewer.see('2 pts/0');
+    // Before a prompt readline reads the size and sets it to what it has read.
+    await viewer.see('ready> ');
     process.resize({ columns: 60, rows: 10 });
     viewer.type('stty size; sleep 1006\n');
     await viewer.see('10 60');

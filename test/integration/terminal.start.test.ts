@@ -88,7 +88,9 @@ describe('a container with a terminal', () => {
   test('tells its foreground job of a resize, and interrupts it', async () => {
     const box = await t.sleeper({ argv: ['bash', '--norc'], env: { PS1: 'ready> ' }, tty: true });
     const viewer = await look(box);
-    viewer.type('\n');
+    viewer.type('echo "now $((6 * 7))"\n');
+    await viewer.see('now 42');
+    // Before a prompt readline reads the size and sets it to what it has read.
     await viewer.see('ready> ');
     viewer.process.resize({ columns: 101, rows: 31 });
     viewer.type('stty size\n');
