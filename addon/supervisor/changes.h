@@ -16,8 +16,8 @@ namespace caisson {
 //
 // What has the mode, owner and xattrs that it had, and but for folders the size and time, is as it
 // was: an overlay has it all the same when it was opened to be written to. A folder is modified
-// when something in it was, is added or deleted; of one that hides what was below
-// all of that is deleted which is not there again.
+// when something in it was, is added or deleted; of one that hides what was below all of that is
+// deleted which is not there again.
 class Changes final : public TreeVisitor {
  public:
   Changes(const Tree& tree, int out_fd) : tree_(tree), out_fd_(out_fd) {}

@@ -93,9 +93,11 @@ class Pull {
   }
 
   async run(): Promise<ImageRecord> {
-    const { reference, signal } = this.#request;
+    const { reference, policy, signal } = this.#request;
     const { domain, path, tag, digest } = reference;
-    const { manifest, config, named } = (await this.#unchanged()) ?? (await this.#asked());
+    // What is missing has nothing to be compared with, but for other names of its repository.
+    const known = policy === 'always' ? await this.#unchanged() : undefined;
+    const { manifest, config, named } = known ?? (await this.#asked());
     const { layers } = parseImageManifest(manifest, this.#name);
     const image = parseImageDocument(config.bytes, layers.length, this.#name);
     this.#checkPlatform(image.platform);

@@ -260,6 +260,7 @@ export async function addSource(store: Store, manifest: Digest, source: string):
   });
 }
 
+/** With one more, unless it is known by that already. */
 function withSource(
   manifests: readonly Descriptor[],
   manifest: Digest,
